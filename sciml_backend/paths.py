@@ -1,0 +1,52 @@
+"""Where data lives: the one place that knows folders; standard library only.
+
+``ATLAS_DATA`` moves what is made at run time (default ``data/var``), ``ATLAS_RESULTS`` the shipped sweeps
+(default ``data/results``). Both are read at every call.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def var() -> Path:
+    """The folder of everything made at run time."""
+    return Path(os.environ.get("ATLAS_DATA") or ROOT / "data" / "var")
+
+
+def results() -> Path:
+    """The folder of shipped sweeps: Parquet batches at any depth, read-only."""
+    return Path(os.environ.get("ATLAS_RESULTS") or ROOT / "data" / "results")
+
+
+def published() -> Path:
+    """The folder of values recovered from publications (CSV)."""
+    return ROOT / "data" / "published"
+
+
+def spool_new() -> Path:
+    """Where producers put finished batches."""
+    return var() / "spool" / "new"
+
+
+def spool_done() -> Path:
+    """Where batches stay once they are in the index."""
+    return var() / "spool" / "done"
+
+
+def spool_quarantine() -> Path:
+    """Where files that are not valid batches are kept for a look."""
+    return var() / "spool" / "quarantine"
+
+
+def database() -> Path:
+    """The index; rebuilt from Parquet when it is lost."""
+    return var() / "results.duckdb"
+
+
+def control() -> Path:
+    """The store of job control."""
+    return var() / "control.sqlite"

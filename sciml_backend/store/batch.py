@@ -1,0 +1,107 @@
+"""The form of a batch: the Parquet file in which runs and diagnostics travel, and which is kept as the truth.
+
+A batch is immutable. Its key-value metadata carry ``{"atlas": {"schema", "kind", "batch_id", "written_at", "cells"}}``,
+so that a reader knows what a file holds from its footer alone.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sciml_backend.run import BadRequest
+
+SCHEMA_VERSION = 1
+RUNS, ARTIFACTS = "runs", "artifacts"
+
+_TEXTS = ("map", "cell_id", "family", "problem", "strategy", "variant", "coefficients", "x_name", "y_name", "dtype")
+_TEXTS += ("protocol", "model", "settings", "plugin", "source", "status", "reason", "device", "kernel", "versions")
+_TEXTS += ("finished_at", "spec")
+_INTEGERS = ("seed", "data_seed", "protocol_version", "iterations", "evaluations", "threads", "chunk", "batch_rows")
+_DOUBLES = ("x", "y", "train_loss", "test_error", "test_error_l1", "heldout_error", "objective_value")
+_DOUBLES += ("gradient_norm", "seconds")
+
+RUN_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in _TEXTS]
+    + [(name, pa.int64()) for name in _INTEGERS]
+    + [(name, pa.float64()) for name in _DOUBLES]
+    + [
+        ("curve_iteration", pa.list_(pa.int64())),
+        ("curve_evaluations", pa.list_(pa.int64())),
+        ("curve_seconds", pa.list_(pa.float32())),
+        ("curve_train_loss", pa.list_(pa.float64())),
+        ("curve_test_error", pa.list_(pa.float64())),
+        ("theta_initial", pa.binary()),
+        ("theta_final", pa.binary()),
+    ]
+)
+ARTIFACT_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("cell_id", "kind", "settings", "request_key", "numbers")]
+    + [("arrays", pa.binary()), ("seconds", pa.float64()), ("finished_at", pa.string())]
+    + [("protocol_version", pa.int64())]
+)
+SCHEMAS = {RUNS: RUN_SCHEMA, ARTIFACTS: ARTIFACT_SCHEMA}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a batch says of itself: its kind, its identity, and the cells it holds, in the order of its rows."""
+
+    kind: str
+    batch_id: str
+    written_at: str
+    cells: list[str]
+    schema: int = SCHEMA_VERSION
+
+    def metadata(self) -> dict[str, str]:
+        """The Parquet key-value metadata."""
+        return {"atlas": json.dumps(asdict(self))}
+
+
+def read_header(path: Path) -> Header:
+    """The header of a batch, from the file's footer; raises BadRequest when the file is not a batch."""
+    try:
+        state = path.stat()
+    except OSError:
+        raise BadRequest(f"There is no results file {path}; check the path.") from None
+    return _read_header(str(path), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=20_000)
+def _read_header(path: str, _changed_at: int, _size: int) -> Header:
+    name = Path(path).name
+    try:
+        footer = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise BadRequest(f"{name} is not a readable Parquet file ({_first_line(error)}).") from None
+    stranger = BadRequest(f"{name} is a Parquet file but not a results file of Regime Atlas; it was left out.")
+    try:
+        header = Header(**json.loads((footer.metadata or {})[b"atlas"]))
+        schema = SCHEMAS[header.kind]
+    except (KeyError, TypeError, ValueError):
+        raise stranger from None
+    if header.schema != SCHEMA_VERSION:
+        raise BadRequest(
+            f"{name} has results schema {header.schema}, this version reads {SCHEMA_VERSION}; update the program."
+        )
+    if not isinstance(header.cells, list) or not all(isinstance(t, str) for t in (header.batch_id, *header.cells)):
+        raise stranger
+    if wrong := [f.name for f in schema if f.name not in footer.names or footer.field(f.name).type != f.type]:
+        raise BadRequest(f"{name} lacks, or has in another type, the column(s) {', '.join(wrong)}.")
+    return header
+
+
+def read_columns(path: Path, columns: list[str], *, cell_id: str | None = None) -> list[dict[str, Any]]:
+    """Rows of a batch as dicts of the named columns, all of them or one cell's."""
+    rows = pq.read_table(path, columns=columns, filters=[("cell_id", "==", cell_id)] if cell_id else None)
+    return rows.to_pylist()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:160].rstrip(".")

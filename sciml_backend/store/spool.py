@@ -1,0 +1,229 @@
+"""Write and read batches: what the compute side knows of the store (Parquet only, no database).
+
+A batch appears whole or not at all: it is written beside its place, flushed to disk, then renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sciml_backend import paths
+from sciml_backend.run import PROTOCOL_VERSION, Artifact, BadRequest, RunRecord
+from sciml_backend.store.batch import ARTIFACTS, RUNS, SCHEMAS, Header, read_columns, read_header
+
+FILE_LIMIT = 2 * 2**20
+"""Bytes a batch file may have, unless one row alone is larger."""
+
+FREE_SPACE_FLOOR = 256 * 2**20
+"""Bytes that stay free on the disk of a spool."""
+
+
+class Weights(NamedTuple):
+    """A run's first and last weights, as little-endian bytes of ``dtype``; None where they were not kept."""
+
+    initial: bytes | None
+    final: bytes | None
+    dtype: str
+
+
+def write_runs(records: Sequence[RunRecord], folder: Path, *, batch_id: str, axis: str) -> list[Path]:
+    """Write finished runs and give back the files, each at most 2 MiB.
+
+    ``axis`` names the coefficient that is the map's x. More than one file is needed for about 45 float32 or 22 float64
+    PINNs; then file k has the batch_id ``{batch_id}:{first}-{last}``, counting rows of ``records`` from 0.
+    Raises BadRequest when a run lacks the coefficient or the disk is full.
+    """
+    return _write(RUNS, [_run_row(record, axis) for record in records], folder, batch_id)
+
+
+def write_artifacts(artifacts: Sequence[Artifact], folder: Path, *, batch_id: str) -> list[Path]:
+    """Write what diagnostics found and give back the files, split as ``write_runs`` does; raises likewise."""
+    return _write(ARTIFACTS, [_artifact_row(artifact) for artifact in artifacts], folder, batch_id)
+
+
+def batch_files(*folders: Path) -> Iterator[Path]:
+    """Every batch file at any depth of the folders (default: shipped results, then the spool), sorted by path."""
+    for folder in folders or (paths.results(), paths.spool_done(), paths.spool_new()):
+        yield from sorted(folder.rglob("*.parquet"))
+
+
+def existing_cells(*folders: Path) -> set[str]:
+    """The cells that have a run in the folders' batches; unreadable files count as absent."""
+    return {cell for _, header in _headers(folders) if header.kind == RUNS for cell in header.cells}
+
+
+def read_weights(cell_id: str, *folders: Path) -> Weights:
+    """The weights of a cell's run, from the first batch that kept them; raises BadRequest when none did."""
+    for path, header in _headers(folders):
+        if header.kind == RUNS and cell_id in header.cells:
+            row = read_columns(path, ["theta_initial", "theta_final", "dtype"], cell_id=cell_id)[0]
+            if row["theta_final"] is not None:
+                return Weights(row["theta_initial"], row["theta_final"], row["dtype"])
+    raise BadRequest(f"No stored run of cell {cell_id} has weights; train it first.")
+
+
+def read_artifact(path: Path, cell_id: str, *, request_key: str) -> Artifact:
+    """One artifact of a batch, arrays included; raises BadRequest when the batch does not hold it."""
+    for row in read_columns(path, SCHEMAS[ARTIFACTS].names, cell_id=cell_id):
+        if row["request_key"] == request_key:
+            return _artifact(row)
+    raise BadRequest(f"{path.name} does not hold the diagnostic {request_key} of cell {cell_id}.")
+
+
+def require_space(folder: Path, *, floor: int = FREE_SPACE_FLOOR) -> None:
+    """Raise BadRequest when the folder's disk has fewer than ``floor`` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < floor:
+        raise BadRequest(
+            f"The disk of {folder} has {free >> 20} MiB free and {floor >> 20} MiB must stay free; make room."
+        )
+
+
+def publish(payload: bytes, folder: Path, *, batch_id: str) -> Path:
+    """Put a batch's bytes into a folder under a name made of its identity and its content; whole or not at all.
+
+    Raises BadRequest when the disk is full.
+    """
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", batch_id)[:120]
+    target = folder / f"{stem}~{hashlib.sha256(payload).hexdigest()[:16]}.parquet"
+    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _flush(draft, payload)
+        draft.replace(target)
+        _flush_folder(folder)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BadRequest(f"The disk of {folder} is full, so batch {batch_id} was not written; make room.") from None
+        raise
+    return target
+
+
+def _headers(folders: Iterable[Path]) -> Iterator[tuple[Path, Header]]:
+    for path in batch_files(*folders):
+        try:
+            yield path, read_header(path)
+        except BadRequest:  # the owner of the spool puts such files aside and says why
+            continue
+
+
+def _write(kind: str, rows: list[dict[str, Any]], folder: Path, batch_id: str) -> list[Path]:
+    if not rows:
+        return []
+    parts = _parts(kind, rows, batch_id, 0, len(rows), len(rows))
+    return [publish(payload, folder, batch_id=part) for part, payload in parts]
+
+
+def _parts(
+    kind: str, rows: list[dict[str, Any]], batch_id: str, first: int, stop: int, total: int
+) -> Iterator[tuple[str, bytes]]:
+    """Halve rows[first:stop] until each file fits; a part's identity names its rows, so it never means other cells."""
+    part = batch_id if stop - first == total else f"{batch_id}:{first}-{stop - 1}"
+    payload = _serialise(kind, rows[first:stop], part)
+    if len(payload) <= FILE_LIMIT or stop - first == 1:
+        yield part, payload
+        return
+    middle = (first + stop) // 2
+    yield from _parts(kind, rows, batch_id, first, middle, total)
+    yield from _parts(kind, rows, batch_id, middle, stop, total)
+
+
+def _serialise(kind: str, rows: list[dict[str, Any]], batch_id: str) -> bytes:
+    written_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    header = Header(kind=kind, batch_id=batch_id, written_at=written_at, cells=[row["cell_id"] for row in rows])
+    table = pa.Table.from_pylist(rows, schema=SCHEMAS[kind].with_metadata(header.metadata()))
+    texts = [field.name for field in table.schema if field.type == pa.string()]
+    buffer = io.BytesIO()
+    # Runs of one seed start from the same weights: the dictionary keeps them once.
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        use_dictionary=[*texts, "theta_initial"] if kind == RUNS else texts,
+        dictionary_pagesize_limit=2 * FILE_LIMIT,
+    )
+    return buffer.getvalue()
+
+
+def _run_row(record: RunRecord, axis: str) -> dict[str, Any]:
+    spec, curve = record.spec, record.curve
+    if axis not in spec.coefficients:
+        raise BadRequest(f"A run of {spec.map} has no coefficient {axis!r}; it has {', '.join(spec.coefficients)}.")
+    row = record.to_json()
+    row |= {name: _finite(value) for name, value in row.items() if isinstance(value, float)}
+    row |= {name: _json(row[name]) for name in ("coefficients", "model", "settings")}
+    row |= {"x_name": axis, "x": spec.coefficients[axis], "y_name": "data", "y": float(row.pop("data"))}
+    row |= {"plugin": spec.plugin, "spec": _json(spec.to_json())}
+    row |= {f"curve_{name}": list(values) for name, values in vars(curve).items()}
+    return row | {"theta_initial": record.theta_initial, "theta_final": record.theta_final}
+
+
+def _artifact_row(artifact: Artifact) -> dict[str, Any]:
+    arrays = io.BytesIO()
+    named_arrays = {name: np.asarray(values) for name, values in artifact.arrays.items()}
+    np.savez_compressed(arrays, allow_pickle=False, **named_arrays)
+    return {
+        "cell_id": artifact.cell_id,
+        "kind": artifact.kind,
+        "settings": _json(dict(artifact.settings)),
+        "request_key": artifact.request_key,
+        "numbers": _json({name: _finite(float(value)) for name, value in artifact.numbers.items()}),
+        "arrays": arrays.getvalue(),
+        "seconds": artifact.seconds,
+        "finished_at": artifact.finished_at,
+        "protocol_version": PROTOCOL_VERSION,
+    }
+
+
+def _artifact(row: Mapping[str, Any]) -> Artifact:
+    with np.load(io.BytesIO(row["arrays"]), allow_pickle=False) as arrays:
+        named_arrays = {name: arrays[name] for name in arrays.files}
+    numbers = {name: math.nan if value is None else value for name, value in json.loads(row["numbers"]).items()}
+    return Artifact(
+        cell_id=row["cell_id"],
+        kind=row["kind"],
+        settings=json.loads(row["settings"]),
+        numbers=numbers,
+        arrays=named_arrays,
+        seconds=row["seconds"],
+        finished_at=row["finished_at"],
+    )
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, allow_nan=False)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _flush(path: Path, payload: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(payload)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
