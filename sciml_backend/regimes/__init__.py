@@ -1,0 +1,31 @@
+"""Regime maps in numbers: thresholds, labels, boundaries and improvements; numpy, pandas and contourpy only."""
+
+from sciml_backend.regimes.boundaries import LEVELS, Boundary, boundaries, perturbations
+from sciml_backend.regimes.cells import axes, complete, matrix
+from sciml_backend.regimes.improvement import improvement, paired_improvement
+from sciml_backend.regimes.labels import REGIMES, Regime, label, labelled, shares
+from sciml_backend.regimes.presets import paper_thresholds
+from sciml_backend.regimes.summary import summary
+from sciml_backend.regimes.thresholds import RULES, Threshold, Thresholds
+
+__all__ = [
+    "LEVELS",
+    "REGIMES",
+    "RULES",
+    "Boundary",
+    "Regime",
+    "Threshold",
+    "Thresholds",
+    "axes",
+    "boundaries",
+    "complete",
+    "improvement",
+    "label",
+    "labelled",
+    "matrix",
+    "paired_improvement",
+    "paper_thresholds",
+    "perturbations",
+    "shares",
+    "summary",
+]

@@ -1,0 +1,76 @@
+"""Where low ends and high begins on a map: three rules for one number.
+
+``range``       T = p_low + f (p_high - p_low), percentiles of the map's finite values (f = 0.30 of p5 to p95 gives
+                Table 5 of arXiv:2605.29153 back for its PINN map);
+``percentile``  T = a percentile of the map's finite values;
+``absolute``    T itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from sciml_backend.run import BadRequest
+
+RULES = ("range", "percentile", "absolute")
+_UPPER = {"range": 1.0, "percentile": 100.0, "absolute": math.inf}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """A rule and its number: f in [0, 1], a percentile in [0, 100], or T itself (at least 0).
+
+    ``low`` and ``high`` are the percentiles that the range rule spans. Raises BadRequest outside these ranges.
+    """
+
+    rule: str = "range"
+    value: float = 0.30
+    low: float = 5.0
+    high: float = 95.0
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise BadRequest(f"A threshold rule is one of {', '.join(RULES)}; got {self.rule!r}.")
+        upper = _UPPER[self.rule]
+        if not (math.isfinite(self.value) and 0 <= self.value <= upper):
+            wanted = "at least 0" if math.isinf(upper) else f"between 0 and {upper:g}"
+            raise BadRequest(f"The number of a threshold by {self.rule} is {wanted}; got {self.value:g}.")
+        if not 0 <= self.low < self.high <= 100:
+            got = f"{self.low:g} and {self.high:g}"
+            raise BadRequest(f"A range spans two percentiles from 0 to 100, the lower first; got {got}.")
+
+    def of(self, values: ArrayLike, scale: float = 1.0) -> float:
+        """The threshold of these values, non-finite ones left out; nan where the rule needs values and none is finite.
+
+        ``scale`` multiplies f, the percentile (at most 100) or T: 1 + level gives a perturbed threshold.
+        """
+        number = self.value * scale
+        if self.rule == "absolute":
+            return number
+        finite = np.asarray(values, dtype=float)
+        finite = finite[np.isfinite(finite)]
+        if not finite.size:
+            return math.nan
+        if self.rule == "percentile":
+            return float(np.percentile(finite, min(number, 100.0)))
+        low, high = np.percentile(finite, [self.low, self.high])
+        return float(low + number * (high - low))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """The pair of a map: of its training loss and of its test error, and the columns these are read from."""
+
+    train: Threshold = field(default_factory=Threshold)
+    test: Threshold = field(default_factory=Threshold)
+    train_column: str = "train_loss"
+    test_column: str = "test_error"
+
+    def of(self, grid: pd.DataFrame, scale: float = 1.0) -> tuple[float, float]:
+        """(T_train, T_test) of a map with one row per cell."""
+        return self.train.of(grid[self.train_column], scale), self.test.of(grid[self.test_column], scale)
