@@ -1,0 +1,40 @@
+"""1D periodic convection; Krishnapriyan et al. (2021), arXiv:2109.01050."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import pi
+from typing import Any
+
+import numpy as np
+import torch
+
+from sciml_backend.problem import Array, Coefficient, Field, Point, Problem, Term, periodic
+
+
+class Convection(Problem):
+    """u_t + β u_x = 0 on [0, 2π], u(x, 0) = sin x, 2π-periodic in x; hence u = sin(x - β t)."""
+
+    label = "1D convection"
+    equation = "uₜ + β uₓ = 0,  u(x, 0) = sin x,  u(0, t) = u(2π, t)"
+    coefficients = (
+        Coefficient(name="beta", label="β", low=0.0, high=100.0, axis=(5, 6, 7, 8, 9, 10, 15, 20, 25, 30, 50, 70)),
+    )
+    length = 2 * pi
+    data_axis = (100, 150, 200, 250, 500, 1000, 2000, 5000, 10000, 15000, 20000, 25000)
+
+    def terms(self) -> tuple[Term, ...]:
+        return (
+            Term("residual", ("interior",), self.residual),
+            Term("boundary", ("upper", "lower"), periodic),
+            Term("initial", ("initial",), self.initial),
+        )
+
+    def residual(self, u: Field, c: Point) -> Any:
+        return u.apply(t=1.0, x=c["beta"])
+
+    def initial(self, u: Field, c: Point) -> Any:
+        return u.value - torch.sin(u.at["x"])
+
+    def exact(self, x: Array, t: Array, c: Mapping[str, float]) -> Array:
+        return np.sin(x[None, :] - c["beta"] * t[:, None])

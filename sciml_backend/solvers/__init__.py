@@ -1,0 +1,1 @@
+"""Reference solutions: numerics that know no problem by name."""
