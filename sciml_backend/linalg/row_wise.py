@@ -1,0 +1,100 @@
+"""Products, norms and moves of the rows of (B, P) matrices, each row by itself.
+
+On a CPU a row's bits do not depend on the rows beside it: the compiled kernel sums every row in the same order, and
+without a compiler the torch operations see one row at a time. On other devices rows are computed together.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sciml_backend.kernels import build
+
+Floats = NDArray[np.float64]
+
+Kernel = Callable[..., None]
+
+
+def kernel(name: str, like: Tensor) -> Kernel | None:
+    """The compiled function for the precision of ``like``, or None where torch has to do."""
+    library = build.library("two_loop") if like.device.type == "cpu" else None
+    if library is None or like.dtype not in (torch.float32, torch.float64):
+        return None
+    function: Kernel = getattr(library, f"{name}_{str(like.dtype).removeprefix('torch.')}")
+    return function
+
+
+def address(values: Tensor | Floats) -> ctypes.c_void_p:
+    """Where an array's numbers start, as a kernel's argument."""
+    return ctypes.c_void_p(values.data_ptr() if isinstance(values, Tensor) else values.ctypes.data)
+
+
+def size(number: int) -> ctypes.c_int64:
+    """A count, as a kernel's argument."""
+    return ctypes.c_int64(number)
+
+
+def real(number: float) -> ctypes.c_double:
+    """A number, as a kernel's argument."""
+    return ctypes.c_double(number)
+
+
+def to_host(*columns: Tensor) -> list[Floats]:
+    """Columns (B,) as float64 numpy arrays, with one transfer."""
+    if columns[0].device.type == "cpu":
+        return [column.detach().to(torch.float64).numpy() for column in columns]
+    return list(torch.stack([column.detach().to(torch.float64) for column in columns]).cpu().numpy())
+
+
+def one_by_one(function: Callable[..., Tensor], *matrices: Tensor) -> Tensor:
+    """Apply a function of (1, P) matrices to each row; fresh copies, as alignment may change how torch sums."""
+    return torch.cat([function(*(m[i : i + 1].clone() for m in matrices)) for i in range(len(matrices[0]))])
+
+
+def dots(x: Tensor, y: Tensor) -> Tensor:
+    """x.y of every row, (B,) float64."""
+    compiled = kernel("dots", x)
+    if compiled is None:
+        return _dots(x, y) if x.device.type != "cpu" else one_by_one(_dots, x, y)
+    out = torch.empty(len(x), dtype=torch.float64)
+    x, y = x.contiguous(), y.contiguous()
+    compiled(size(len(x)), size(x.shape[1]), address(x), address(y), address(out))
+    return out
+
+
+def _dots(x: Tensor, y: Tensor) -> Tensor:
+    return torch.linalg.vecdot(x, y).to(torch.float64)
+
+
+def norms(x: Tensor) -> tuple[Floats, Floats]:
+    """Largest and summed absolute value of every row, (B,) each; both not a number where a component is."""
+    compiled = kernel("norms", x)
+    if compiled is None:
+        both = _norms(x) if x.device.type != "cpu" else one_by_one(_norms, x)
+        largest, total = to_host(both[:, 0], both[:, 1])
+        return largest, total
+    largest, total = np.empty(len(x)), np.empty(len(x))
+    x = x.contiguous()
+    compiled(size(len(x)), size(x.shape[1]), address(x), address(largest), address(total))
+    return largest, total
+
+
+def _norms(x: Tensor) -> Tensor:
+    return torch.stack([x.abs().amax(1), x.abs().sum(1)], 1).to(torch.float64)
+
+
+def moved(x: Tensor, step: Floats, direction: Tensor) -> Tensor:
+    """x + step * direction, with one step length (B,) per row."""
+    compiled = kernel("moved", x)
+    if compiled is None:
+        return x + torch.as_tensor(step, dtype=x.dtype, device=x.device)[:, None] * direction
+    out, x, direction = torch.empty_like(x), x.contiguous(), direction.contiguous()
+    step = np.ascontiguousarray(step, dtype=np.float64)
+    compiled(size(len(x)), size(x.shape[1]), address(x), address(step), address(direction), address(out))
+    return out
