@@ -1,0 +1,116 @@
+"""Which Taylor streams a differential operator needs, and how a request for one becomes a slot.
+
+Streams travel forward through a network beside its value: directional first derivatives ("firsts"), and collapsed
+operators L = b·∇ + Σ c_ij ∂_i ∂_j of order two ("seconds"), which need the firsts they are built on.
+Griewank and Walther (2008), Evaluating Derivatives, chapter 13; collapsed streams: Dangel et al. (2025), arXiv:2505.13644.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Operator = Mapping[str, Any]
+"""Coefficients by derivative: ``{"t": 1.0, "xx": -nu}``; each a number or a (B, 1) tensor."""
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The streams of one term for all rows.
+
+    first (B, K, d): directions; second_b (B, M, d) and second_c (B, M, pairs): the operators; ``pairs`` index firsts.
+    """
+
+    first: Tensor
+    second_b: Tensor
+    second_c: Tensor
+    pairs: tuple[tuple[int, int], ...]
+
+    @property
+    def count(self) -> int:
+        """Streams per point, the value included."""
+        return 1 + self.first.shape[1] + self.second_b.shape[1]
+
+    def rows(self, index: Tensor) -> Streams:
+        """The same for some of the rows."""
+        return Streams(self.first[index], self.second_b[index], self.second_c[index], self.pairs)
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> Streams:
+        """The same numbers in another precision, contiguous."""
+        move = [t.to(dtype=dtype, device=device).contiguous() for t in (self.first, self.second_b, self.second_c)]
+        return Streams(*move, self.pairs)
+
+
+@dataclass
+class StreamPlan:
+    """Collects operators in the order in which a residual asks for them, then lays out the streams."""
+
+    coordinates: Sequence[str]
+    operators: list[Operator] = field(default_factory=list)
+
+    def ask(self, operator: Operator) -> int:
+        """Note an operator; returns its number. Raises ValueError on a derivative it cannot take."""
+        for name in operator:
+            if not 1 <= len(name) <= 2 or any(letter not in self.coordinates for letter in name):
+                known = ", ".join(self.coordinates)
+                raise ValueError(f"An operator is made of first and second derivatives in {known}; got {name!r}.")
+        self.operators.append(dict(operator))
+        return len(self.operators) - 1
+
+    def layout(self, rows: int) -> tuple[Streams, list[int]]:
+        """The streams for ``rows`` rows in float64, and for each operator the stream (from 0 = value) that carries it."""
+        letters = sorted({letter for o in self.operators for name in o if len(name) == 2 for letter in name})
+        names = list(self.coordinates)
+        firsts = [_direction({letter: 1.0}, names, rows) for letter in letters]
+        second_b: list[Tensor] = []
+        seconds: list[dict[tuple[int, int], Any]] = []
+        carried: list[tuple[str, int]] = []
+        for operator in self.operators:
+            lower = {n: c for n, c in operator.items() if len(n) == 1}
+            upper = {_pair(n, letters): c for n, c in operator.items() if len(n) == 2}
+            if upper:
+                carried.append(("second", len(seconds)))
+                second_b.append(_direction(lower, names, rows))
+                seconds.append(upper)
+            elif len(lower) == 1 and (only := next(iter(lower))) in letters and _is_one(lower[only]):
+                carried.append(("first", letters.index(only)))
+            else:
+                carried.append(("first", len(firsts)))
+                firsts.append(_direction(lower, names, rows))
+        pairs = tuple(sorted({p for upper in seconds for p in upper}))
+        second_c = [torch.stack([_column(upper.get(p, 0.0), rows) for p in pairs], 1) for upper in seconds]
+        dims = len(names)
+        streams = Streams(
+            first=_stack(firsts, (rows, dims)),
+            second_b=_stack(second_b, (rows, dims)),
+            second_c=_stack(second_c, (rows, len(pairs))),
+            pairs=pairs,
+        )
+        return streams, [1 + i if kind == "first" else 1 + len(firsts) + i for kind, i in carried]
+
+
+def _pair(name: str, letters: Sequence[str]) -> tuple[int, int]:
+    i, j = sorted(letters.index(letter) for letter in name)
+    return i, j
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, int | float) and value == 1.0
+
+
+def _column(value: Any, rows: int) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float64).reshape(-1).expand(rows)
+
+
+def _direction(lower: Operator, names: Sequence[str], rows: int) -> Tensor:
+    return torch.stack([_column(lower.get(name, 0.0), rows) for name in names], 1)
+
+
+def _stack(parts: list[Tensor], shape: tuple[int, int]) -> Tensor:
+    if not parts:
+        return torch.zeros(shape[0], 0, shape[1], dtype=torch.float64)
+    return torch.stack(parts, 1)

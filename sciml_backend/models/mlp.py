@@ -1,0 +1,107 @@
+"""Multilayer perceptron with tanh activations, Xavier-normal weights and zero biases; Glorot and Bengio (2010)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import torch
+from torch import Tensor
+
+from sciml_backend.kernels.taylor_mlp import FusedTerm, available
+from sciml_backend.linalg.polynomial import Polynomial
+from sciml_backend.linalg.taylor import Streams
+from sciml_backend.model import Block, Model
+from sciml_backend.run import BadRequest
+
+
+@dataclass(frozen=True)
+class MLP(Model):
+    """``depth`` hidden layers of ``width`` tanh units, one output; 2-50-50-50-1 by default (5,301 parameters)."""
+
+    label = "Multilayer perceptron"
+    width: int = 50
+    depth: int = 3
+    inputs: int = 2
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.width <= 2048 or not 1 <= self.depth <= 12:
+            raise BadRequest(
+                f"A perceptron has 1 to 12 hidden layers of 1 to 2048 units, got depth={self.depth}, width={self.width}."
+            )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Widths from input to output."""
+        return (self.inputs, *[self.width] * self.depth, 1)
+
+    @cached_property
+    def _blocks(self) -> tuple[Block, ...]:
+        blocks, at = [], 0
+        for i, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
+            for name, shape in ((f"weight_{i}", (n_out, n_in)), (f"bias_{i}", (n_out,))):
+                blocks.append(Block(name, slice(at, at + prod(shape)), shape))
+                at += prod(shape)
+        return tuple(blocks)
+
+    @property
+    def layout(self) -> tuple[Block, ...]:
+        return self._blocks
+
+    def init(self, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        theta = torch.zeros(self.parameters)
+        for block in self.layout:
+            if len(block.shape) == 2:
+                std = (2.0 / sum(block.shape)) ** 0.5
+                theta[block.slice] = torch.randn(prod(block.shape), generator=generator) * std
+        return theta
+
+    def _layers(self, theta: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for weight, bias in zip(self.layout[::2], self.layout[1::2], strict=True):
+            yield theta[:, weight.slice].unflatten(1, weight.shape), theta[:, bias.slice]
+
+    def propagate(self, theta: Tensor, points: Tensor, streams: Streams) -> Tensor:
+        if theta.device.type == "cpu" and theta.shape[0] > 1:
+            # Row by row: a batched product's last bits depend on the batch, a row's own product's do not.
+            index = torch.arange(theta.shape[0])
+            one = [self._propagate(theta[i : i + 1], points, streams.rows(index[i : i + 1])) for i in index]
+            return torch.cat(one)
+        return self._propagate(theta, points, streams)
+
+    def _propagate(self, theta: Tensor, points: Tensor, s: Streams) -> Tensor:
+        """Streams as (B, streams, n, width) between layers; f = tanh, f' = 1 - f², f'' = -2 f f'."""
+        b, n, k = theta.shape[0], points.shape[0], s.first.shape[1]
+        z = torch.cat(
+            [
+                points.expand(b, 1, n, -1),
+                s.first.unsqueeze(2).expand(-1, -1, n, -1),
+                s.second_b.unsqueeze(2).expand(-1, -1, n, -1),
+            ],
+            dim=1,
+        )
+        for i, (weight, bias) in enumerate(self._layers(theta)):
+            if i:
+                z = _tanh_streams(z, k, s)
+            z = torch.bmm(z.flatten(1, 2), weight.transpose(1, 2)).unflatten(1, (s.count, n))
+            z = torch.cat([z[:, :1] + bias[:, None, None, :], z[:, 1:]], dim=1)
+        return z.squeeze(-1)
+
+    def fused(self, points: Tensor, streams: Streams, residual: Polynomial, *, dtype: torch.dtype) -> FusedTerm | None:
+        if not available():
+            return None
+        return FusedTerm(self.sizes, points, streams, residual, dtype=dtype)
+
+
+def _tanh_streams(z: Tensor, firsts: int, s: Streams) -> Tensor:
+    value = torch.tanh(z[:, :1])
+    slope = 1 - value * value
+    first, second = z[:, 1 : 1 + firsts], z[:, 1 + firsts :]
+    parts = [value, slope * first]
+    if second.shape[1]:
+        products = torch.stack([first[:, i] * first[:, j] for i, j in s.pairs], dim=1)  # (B, pairs, n, width)
+        bend = torch.einsum("bmp,bpnw->bmnw", s.second_c, products)
+        parts.append(slope * second - 2 * value * slope * bend)
+    return torch.cat(parts, dim=1)

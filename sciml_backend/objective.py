@@ -1,0 +1,82 @@
+"""Objective: the one function that is trained, logged and differentiated, for B runs at once.
+
+Every strategy and every diagnostic uses these verbs and nothing else. ``theta`` is (B, P); a row never depends on
+another. An objective built for one run takes any number of rows of weights; one built for B runs takes B.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml_backend.model import Block
+
+Index = Sequence[int] | np.ndarray | Tensor
+
+
+class Objective(ABC):
+    """A loss over (B, P), in one precision on one device."""
+
+    dtype: torch.dtype
+    device: torch.device
+    runs: int
+    """For how many runs it was built."""
+    kernel: str
+    """Which arithmetic computes ``value_and_gradient`` (for the record)."""
+    chunk: int
+    """Points per chunk of that arithmetic, 0 when it does not chunk."""
+
+    @property
+    @abstractmethod
+    def layout(self) -> tuple[Block, ...]:
+        """The blocks of a row of theta: weight matrices (out, in) and biases (out,)."""
+
+    @property
+    def parameters(self) -> int:
+        """P."""
+        return self.layout[-1].slice.stop
+
+    @abstractmethod
+    def rows(self, index: Index) -> Self:
+        """The same objective for these runs only, in this order."""
+
+    @abstractmethod
+    def given(self, **context: Any) -> Self:
+        """The same objective with another context, such as other coefficients or points."""
+
+    @abstractmethod
+    def value_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss (B,) and gradient (B, P)."""
+
+    @abstractmethod
+    def value(self, theta: Tensor) -> Tensor:
+        """Loss (B,), without a gradient."""
+
+    @abstractmethod
+    def hessian_times(self, theta: Tensor, v: Tensor) -> Tensor:
+        """The Hessian of each row's loss times that row of v, (B, P)."""
+
+    @abstractmethod
+    def residuals(self, theta: Tensor) -> dict[str, Tensor]:
+        """Every term's residuals by name, each (B, n)."""
+
+    @abstractmethod
+    def residual_jvp(self, theta: Tensor, v: Tensor) -> dict[str, Tensor]:
+        """Directional derivatives of the residuals along v (B, P), each (B, n)."""
+
+    @abstractmethod
+    def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor]) -> Tensor:
+        """Gradient (B, P) of sum over terms of <w, residual>, w by name, each (B, n)."""
+
+    @abstractmethod
+    def errors(self, theta: Tensor, *, heldout: bool = False) -> dict[str, Tensor]:
+        """Errors against the reference solution by name, each (B,): ``test_error`` always, the rest when ``heldout``."""
+
+    @abstractmethod
+    def memory(self, runs: int) -> int:
+        """Predicted bytes of working memory for a batch of ``runs`` runs."""

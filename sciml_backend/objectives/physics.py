@@ -1,0 +1,361 @@
+"""Physics-informed loss: mean squares of a problem's residual, boundary and initial terms, unweighted.
+
+L(θ) = mean(residual²) + mean(boundary²) + mean(initial²); Raissi, Perdikaris and Karniadakis (2019).
+
+Two arithmetics give the same numbers: a plain differentiable one that takes any residual, any model and any device,
+and a fused kernel for residuals that are polynomials in the network's streams, on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml_backend.kernels import build
+from sciml_backend.linalg.polynomial import NotPolynomial, Polynomial
+from sciml_backend.linalg.taylor import StreamPlan, Streams
+from sciml_backend.model import Block, Model
+from sciml_backend.objective import Index, Objective
+from sciml_backend.problem import Array, Field, Nodes, Point, Problem, Term, as_point, grid_points
+
+POINTS_PER_PIECE = 4096
+"""The differentiable path works off this many points at a time, which bounds the memory of its graph."""
+
+
+@dataclass
+class _SlotField:
+    """A field whose value and derivatives are looked up in the order in which the residual asks for them."""
+
+    at: Point
+    value: Any
+    found: Callable[[Mapping[str, Any]], Any]
+
+    def apply(self, **operator: Any) -> Any:
+        return self.found(operator)
+
+
+class _TermAt:
+    """A term with its points and streams, for all runs: the same residual on numbers and on polynomials."""
+
+    def __init__(self, term: Term, problem: Problem, points: Mapping[str, Array], coefficients: Mapping[str, Tensor]):
+        self.term, self.coordinates = term, problem.coordinates
+        self.points = torch.stack([torch.as_tensor(points[name]) for name in term.at])  # (groups, n, d)
+        self.coefficients = coefficients
+        self.runs = next(iter(coefficients.values())).shape[0]
+        plan = StreamPlan(problem.coordinates)
+        blank = torch.zeros(self.runs, self.n, dtype=torch.float64)
+
+        def note(operator: Mapping[str, Any]) -> Tensor:
+            plan.ask(operator)
+            return blank
+
+        self._residual([_SlotField(as_point(self.coordinates, p), blank, note) for p in self.points], coefficients)
+        self.asked = len(plan.operators) // len(term.at) if len(term.at) > 1 else len(plan.operators)
+        self.streams, self.carried = plan.layout(self.runs)
+
+    @property
+    def n(self) -> int:
+        return int(self.points.shape[1])
+
+    def _residual(self, fields: Sequence[_SlotField], coefficients: Mapping[str, Tensor]) -> Any:
+        return self.term.residual(*cast("list[Field]", fields), coefficients)
+
+    def on_streams(self, streams: Tensor, points: Tensor, coefficients: Mapping[str, Tensor]) -> Tensor:
+        """Residuals (B, n) from the network's streams (B, groups, streams, n) at points (groups, n, d)."""
+        asked = iter(self.carried)
+        fields = [
+            _SlotField(as_point(self.coordinates, p), streams[:, g, 0], lambda _, g=g: streams[:, g, next(asked)])
+            for g, p in enumerate(points)
+        ]
+        out = self._residual(fields, coefficients)
+        return cast(Tensor, out.expand(streams.shape[0], points.shape[1]))
+
+    def polynomial(self) -> Polynomial | None:
+        """The residual as a polynomial in slots group * streams + stream, or None when it is none."""
+        asked, count = iter(self.carried), self.streams.count
+        fields = [
+            _SlotField(
+                as_point(self.coordinates, p),
+                Polynomial.slot(g * count),
+                lambda _, g=g: Polynomial.slot(g * count + next(asked)),
+            )
+            for g, p in enumerate(self.points)
+        ]
+        try:
+            result = self._residual(fields, self.coefficients)
+        except (NotPolynomial, TypeError):
+            return None
+        return result if isinstance(result, Polynomial) and result.degree <= 4 else None
+
+
+class Physics(Objective):
+    """The loss of B runs that share problem, model, points and precision and differ in coefficients and weights.
+
+    ``coefficients`` by name, each (B,); ``points`` as ``Problem.points`` gives them; ``fused=False`` keeps to the
+    differentiable path.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        model: Model,
+        *,
+        coefficients: Mapping[str, Sequence[float] | Array],
+        points: Mapping[str, Array],
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        fused: bool = True,
+    ):
+        self.problem, self.model, self.dtype, self.device = problem, model, dtype, torch.device(device)
+        self.coefficients = {k: np.asarray(v, dtype=np.float64) for k, v in coefficients.items()}
+        self.runs = len(next(iter(self.coefficients.values())))
+        self.points, self.wants_fused = points, fused
+        columns = {k: torch.as_tensor(v).reshape(-1, 1) for k, v in self.coefficients.items()}
+        self._terms = [_TermAt(term, problem, points, columns) for term in problem.terms()]
+        self._chosen: Tensor | None = None
+        self._kernels = self._fuse() if fused and self.device.type == "cpu" else None
+
+    def _fuse(self) -> list[Callable[..., None]] | None:
+        kernels = []
+        for term in self._terms:
+            residual = term.polynomial()
+            kernel = residual and self.model.fused(term.points, term.streams, residual, dtype=self.dtype)
+            if kernel is None:
+                return None
+            kernels.append(kernel)
+        return kernels
+
+    @property
+    def layout(self) -> tuple[Block, ...]:
+        return self.model.layout
+
+    @property
+    def kernel(self) -> str:  # type: ignore[override]
+        return build.version("taylor_mlp") if self._kernels else "torch"
+
+    @property
+    def chunk(self) -> int:  # type: ignore[override]
+        return int(getattr(self._kernels[0], "chunk", 0)) if self._kernels else 0
+
+    # -- which runs ---------------------------------------------------------------------------------------------
+
+    def rows(self, index: Index) -> Self:
+        chosen = torch.as_tensor(np.asarray(index), dtype=torch.long)
+        other = object.__new__(type(self))
+        other.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("_placed",)})
+        other._chosen = chosen if self._chosen is None else self._chosen[chosen]
+        other.runs = len(chosen)
+        other.__dict__["_unchosen"] = self.__dict__.get("_unchosen", self)
+        return other
+
+    def given(self, **context: Any) -> Self:
+        """Other ``coefficients`` (by name, each (B,)) or ``points`` (by set); the rest stays."""
+        chosen = slice(None) if self._chosen is None else self._chosen.numpy()
+        settings: dict[str, Any] = {
+            "coefficients": {k: v[chosen] for k, v in self.coefficients.items()},
+            "points": self.points,
+        }
+        unknown = set(context) - set(settings)
+        if unknown:
+            raise TypeError(f"A physics loss can be given other coefficients or points, not {', '.join(unknown)}.")
+        for key, value in context.items():
+            settings[key] = {**settings[key], **value}
+        return type(self)(
+            self.problem, self.model, dtype=self.dtype, device=self.device, fused=self.wants_fused, **settings
+        )
+
+    def _index(self, theta: Tensor) -> Tensor | None:
+        """Rows of the streams that theta's rows belong to; None when they are all of them in order."""
+        if self.runs == 1 and theta.shape[0] > 1:
+            first = torch.zeros(1, dtype=torch.long) if self._chosen is None else self._chosen
+            return first.expand(theta.shape[0])
+        if theta.shape[0] != self.runs:
+            raise ValueError(f"This objective is for {self.runs} runs, got theta with {theta.shape[0]} rows.")
+        return self._chosen
+
+    # -- the differentiable path --------------------------------------------------------------------------------
+
+    def _placed(self, term: _TermAt, index: Tensor | None) -> tuple[Tensor, Streams, dict[str, Tensor]]:
+        streams = term.streams if index is None else term.streams.rows(index)
+        coefficients = {
+            k: (v if index is None else v[index]).to(self.device, self.dtype) for k, v in term.coefficients.items()
+        }
+        return term.points.to(self.device, self.dtype), streams.to(self.dtype, self.device), coefficients
+
+    def _term_residual(self, term: _TermAt, theta: Tensor, piece: slice = slice(None)) -> Tensor:
+        points, streams, coefficients = self._placed(term, self._index(theta))
+        points = points[:, piece]
+        groups, n, dims = points.shape
+        flat = self.model.propagate(theta, points.reshape(groups * n, dims), streams)
+        return term.on_streams(flat.unflatten(2, (groups, n)).transpose(1, 2), points, coefficients)
+
+    def _pieces(self, theta: Tensor) -> list[tuple[_TermAt, slice]]:
+        return [
+            (term, slice(at, min(at + POINTS_PER_PIECE, term.n)))
+            for term in self._terms
+            for at in range(0, term.n, POINTS_PER_PIECE)
+        ]
+
+    def _partial(self, theta: Tensor, term: _TermAt, piece: slice) -> Tensor:
+        residual = self._term_residual(term, theta, piece)
+        return residual.square().sum(-1) / term.n
+
+    # -- verbs --------------------------------------------------------------------------------------------------
+
+    def value_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        if self._kernels is not None:
+            return self._fused(theta, gradient=True)
+        loss = torch.zeros(theta.shape[0], dtype=torch.float64, device=theta.device)
+        gradient = torch.zeros_like(theta)
+        for term, piece in self._pieces(theta):
+            leaf = theta.detach().requires_grad_()
+            part = self._partial(leaf, term, piece)
+            gradient += torch.autograd.grad(part.sum(), leaf)[0]
+            loss += part.detach()
+        return loss.to(self.dtype), gradient
+
+    def value(self, theta: Tensor) -> Tensor:
+        if self._kernels is not None:
+            return self._fused(theta, gradient=False)[0]
+        with torch.no_grad():
+            parts = [self._partial(theta, term, piece).double() for term, piece in self._pieces(theta)]
+            return torch.stack(parts).sum(0).to(self.dtype)
+
+    def _fused(self, theta: Tensor, *, gradient: bool) -> tuple[Tensor, Tensor]:
+        assert self._kernels is not None
+        theta, index = theta.detach().contiguous(), self._index(theta)
+        loss = torch.zeros(theta.shape[0], dtype=torch.float64)
+        total = torch.zeros_like(theta) if gradient else None
+        for kernel in self._kernels:
+            kernel(theta, loss, rows=index, gradient=total)
+        return loss.to(self.dtype), cast(Tensor, total)
+
+    def hessian_times(self, theta: Tensor, v: Tensor) -> Tensor:
+        out = torch.zeros_like(theta)
+        for term, piece in self._pieces(theta):
+            leaf = theta.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self._partial(leaf, term, piece).sum(), leaf, create_graph=True)
+            out += torch.autograd.grad((slope * v).sum(), leaf)[0]
+        return out
+
+    def residuals(self, theta: Tensor) -> dict[str, Tensor]:
+        if self._kernels is not None:
+            theta, index, out = theta.detach().contiguous(), self._index(theta), {}
+            unused = torch.zeros(theta.shape[0], dtype=torch.float64)
+            for term, kernel in zip(self._terms, self._kernels, strict=True):
+                residual = cast(Any, kernel).zeros(theta)
+                kernel(theta, unused, rows=index, residual=residual)
+                out[term.term.name] = residual[:, : term.n]
+            return out
+        with torch.no_grad():
+            return {term.term.name: self._term_residual(term, theta) for term in self._terms}
+
+    def residual_jvp(self, theta: Tensor, v: Tensor) -> dict[str, Tensor]:
+        out = {}
+        for term in self._terms:
+            _, tangent = torch.func.jvp(lambda p, term=term: self._term_residual(term, p), (theta.detach(),), (v,))
+            out[term.term.name] = tangent
+        return out
+
+    def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor]) -> Tensor:
+        total = torch.zeros_like(theta)
+        for term in self._terms:
+            leaf = theta.detach().requires_grad_()
+            product = (self._term_residual(term, leaf) * w[term.term.name]).sum()
+            total += torch.autograd.grad(product, leaf)[0]
+        return total
+
+    # -- against the reference solution -------------------------------------------------------------------------
+
+    def predict(self, theta: Tensor, points: Array) -> Tensor:
+        """The network's function at points (n, d), as (B, n) in the objective's precision."""
+        blank = Streams(*(torch.zeros(theta.shape[0], 0, k) for k in (points.shape[1], points.shape[1], 0)), ())
+        place = torch.as_tensor(points, dtype=self.dtype, device=self.device)
+        streams = blank.to(self.dtype, self.device)
+        with torch.no_grad():
+            parts = [self.model.propagate(theta, piece, streams)[:, 0] for piece in place.split(POINTS_PER_PIECE)]
+        return torch.cat(parts, 1)
+
+    def reference(self, nodes: Nodes) -> Tensor:
+        """The reference solution of each run on a tensor grid, as (runs, n_t * n_x) in float64 on the CPU."""
+        chosen = range(len(next(iter(self.coefficients.values())))) if self._chosen is None else self._chosen.tolist()
+        rows = []
+        for i in chosen:
+            c = {k: float(v[i]) for k, v in self.coefficients.items()}
+            rows.append(self._solution(nodes, c))
+        return torch.stack(rows)
+
+    def _solution(self, nodes: Nodes, c: Mapping[str, float]) -> Tensor:
+        key = (len(nodes.x), len(nodes.t), *sorted(c.items()))
+        known = self._solutions
+        if key not in known:
+            known[key] = torch.as_tensor(self.problem.exact(nodes.x, nodes.t, c)).reshape(-1)
+        return known[key]
+
+    @cached_property
+    def _solutions(self) -> dict[Any, Tensor]:
+        return {}
+
+    def errors(self, theta: Tensor, *, heldout: bool = False) -> dict[str, Tensor]:
+        """``test_error`` (relative L2 on the published test grid); with ``heldout`` also ``test_error_l1`` and ``heldout_error``.
+
+        The published test set stacks interior, initial and boundary nodes, so the two corners at t = 0 count twice.
+        """
+        nodes = self.problem.test_nodes()
+        difference, truth = self._difference(theta, nodes)
+        weight = torch.ones(truth.shape[1], dtype=torch.float64)
+        weight[[0, len(nodes.x) - 1]] = 2.0
+        out = {"test_error": _ratio(difference.square() * weight, truth.square() * weight).sqrt()}
+        if heldout:
+            out["test_error_l1"] = _ratio(difference.abs() * weight, truth.abs() * weight)
+            difference, truth = self._difference(theta, self.problem.heldout_nodes())
+            out["heldout_error"] = _ratio(difference.square(), truth.square()).sqrt()
+        return out
+
+    def _difference(self, theta: Tensor, nodes: Nodes) -> tuple[Tensor, Tensor]:
+        truth = self.reference(nodes)
+        return self._values(theta, nodes).double().cpu() - truth, truth
+
+    def _values(self, theta: Tensor, nodes: Nodes) -> Tensor:
+        """``predict`` on a tensor grid, through the kernel where there is one."""
+        if self._kernels is None:
+            return self.predict(theta, grid_points(nodes))
+        kernel = self._grid_kernel(nodes)
+        theta = theta.detach().contiguous()
+        values = torch.zeros(theta.shape[0], 1, cast(Any, kernel).sites, dtype=self.dtype)
+        kernel(theta, torch.zeros(theta.shape[0], dtype=torch.float64), slot=values)
+        return values[:, 0, : len(nodes.x) * len(nodes.t)]
+
+    def _grid_kernel(self, nodes: Nodes) -> Callable[..., None]:
+        key, known = (len(nodes.x), len(nodes.t)), self._grid_kernels
+        if key not in known:
+            points = torch.as_tensor(grid_points(nodes))[None]
+            none = Streams(*(torch.zeros(1, 0, k) for k in (2, 2, 0)), ())
+            kernel = self.model.fused(points, none, Polynomial.slot(0), dtype=self.dtype)
+            assert kernel is not None
+            known[key] = kernel
+        return known[key]
+
+    @cached_property
+    def _grid_kernels(self) -> dict[Any, Callable[..., None]]:
+        return {}
+
+    def memory(self, runs: int) -> int:
+        size = torch.empty((), dtype=self.dtype).element_size()
+        width = max(block.shape[0] for block in self.layout)
+        layers = len(self.layout) // 2
+        if self._kernels is not None:
+            scratch = sum(int(cast(Any, k)._scratch.numel()) for k in self._kernels) * size
+            return scratch + runs * self.parameters * size * 2
+        graph = max(min(t.n, POINTS_PER_PIECE) * len(t.term.at) * t.streams.count for t in self._terms)
+        return runs * size * (graph * width * layers * 8 + 4 * self.parameters)
+
+
+def _ratio(above: Tensor, below: Tensor) -> Tensor:
+    return above.sum(-1) / below.sum(-1)
