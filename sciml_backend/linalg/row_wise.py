@@ -69,7 +69,8 @@ def dots(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _dots(x: Tensor, y: Tensor) -> Tensor:
-    return torch.linalg.vecdot(x, y).to(torch.float64)
+    products: Tensor = torch.linalg.vecdot(x, y)
+    return products.to(torch.float64)
 
 
 def norms(x: Tensor) -> tuple[Floats, Floats]:

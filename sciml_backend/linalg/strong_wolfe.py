@@ -99,7 +99,10 @@ Search = Generator[float, tuple[float, float], Trial]
 
 
 def search(first: float, loss: float, slope: float, *, largest: float, limit: int, tolerance: float) -> Search:
-    """One row's search: yields step lengths, is sent (loss, slope), returns the trial it settles on; raises Diverged."""
+    """One row's search: yields step lengths, is sent (loss, slope), returns the trial it settles on.
+
+    Raises Diverged.
+    """
     start = Trial(0.0, loss, slope, -1)
     bracket, count, done = yield from _bracket(start, float(first), limit)
     if done:

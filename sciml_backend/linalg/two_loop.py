@@ -37,15 +37,13 @@ class Pairs:
         rows, parameters = like.shape
         line = 64 // like.element_size()
         buffer = (rows, history, -(-parameters // line) * line)
-        whole = {"dtype": torch.int64, "device": like.device}
-        exact = {"dtype": torch.float64, "device": like.device}
         return cls(
             s=like.new_zeros(buffer),
             y=like.new_zeros(buffer),
-            inverse=torch.zeros(rows, history, **exact),
-            scale=torch.ones(rows, **exact),
-            newest=torch.full((rows,), -1, **whole),
-            count=torch.zeros(rows, **whole),
+            inverse=like.new_zeros((rows, history), dtype=torch.float64),
+            scale=like.new_ones(rows, dtype=torch.float64),
+            newest=like.new_full((rows,), -1, dtype=torch.int64),
+            count=like.new_zeros(rows, dtype=torch.int64),
         )
 
     def rows(self, index: NDArray[np.int64]) -> Pairs:
@@ -63,11 +61,11 @@ class Pairs:
         """Keep s = step * direction and y = gradient - previous in the rows where y.s is large enough."""
         compiled = kernel("push", self.s)
         if compiled is not None:
-            step, scratch = np.ascontiguousarray(step, dtype=np.float64), self._scratch()
-            along, after, before = direction.contiguous(), gradient.contiguous(), previous.contiguous()
+            scratch, length = self._scratch(), torch.as_tensor(step, dtype=torch.float64).contiguous()
+            vectors = [vector.contiguous() for vector in (direction, gradient, previous)]
             compiled(
                 *self._sizes(gradient),
-                *(address(part) for part in (*self._parts(), step, along, after, before)),
+                *(address(array) for array in (*self._parts(), length, *vectors)),
                 real(LEAST_CURVATURE),
                 address(scratch),
             )
@@ -126,4 +124,3 @@ class Pairs:
             beta = self.inverse[every, slot] * torch.linalg.vecdot(self.y[every, slot, :width], q)
             q = q + (alpha - beta).to(dtype)[:, None] * self.s[every, slot, :width]
         return q, torch.linalg.vecdot(gradient, q).to(torch.float64)
-

@@ -7,7 +7,7 @@ meets its tolerance, when three epochs in a row leave the loss as it was, or aft
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -153,12 +153,14 @@ class LBFGS(Strategy[LBFGSState]):
         return list(status)
 
 
+@dataclass
 class Trials:
-    """The points a line search tried, with the gradients there."""
+    """The points a line search tried (rows, theta, gradient), one entry for each time it evaluated."""
 
-    def __init__(self, objective: Minimisable, theta: Tensor, direction: Tensor) -> None:
-        self.objective, self.theta, self.direction = objective, theta, direction
-        self.tried: list[tuple[Integers, Tensor, Tensor]] = []
+    objective: Minimisable
+    theta: Tensor
+    direction: Tensor
+    tried: list[tuple[Integers, Tensor, Tensor]] = field(default_factory=list)
 
     def __call__(self, rows: Integers, step: Floats) -> tuple[Floats, Floats]:
         """Loss and slope of these rows at these step lengths."""
@@ -178,8 +180,8 @@ class Trials:
             _, theta, gradient = self.tried[0]
             return theta, gradient.contiguous()
         theta, gradient = theta.clone(), gradient.clone()
-        for number, (rows, point, slope) in enumerate(self.tried):
+        for number, (rows, point, there) in enumerate(self.tried):
             here = (found.trial[rows] == number).nonzero()[0]
             source, target = (torch.as_tensor(i, device=theta.device) for i in (here, rows[here]))
-            theta[target], gradient[target] = point[source], slope[source]
+            theta[target], gradient[target] = point[source], there[source]
         return theta, gradient

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -47,11 +48,15 @@ class RowByRow:
 def quadratics(rows: int, dtype: torch.dtype) -> RowByRow:
     """x.Ax / 2 with eigenvalues from 1e-2 to 10^row, never far from its minimum at (1, ..., 1)."""
     generator = torch.Generator().manual_seed(1)
+
+    def function(x: Tensor, matrix: Tensor) -> Tensor:
+        return 0.5 * (x - 1) @ matrix @ (x - 1)
+
     functions, starts = [], []
     for row in range(rows):
         basis = torch.linalg.qr(torch.randn(37, 37, generator=generator, dtype=torch.float64))[0]
         matrix = (basis * torch.logspace(-2, 1 + row % 3, 37, dtype=torch.float64)) @ basis.T
-        functions.append(lambda x, a=matrix.to(dtype): 0.5 * (x - 1) @ a @ (x - 1))
+        functions.append(partial(function, matrix=matrix.to(dtype)))
         starts.append(torch.randn(37, generator=generator, dtype=torch.float64).to(dtype))
     return RowByRow(tuple(functions), tuple(starts))
 
@@ -63,7 +68,7 @@ def rosenbrocks(rows: int, dtype: torch.dtype) -> RowByRow:
     def function(x: Tensor, steep: float) -> Tensor:
         return (steep * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
 
-    functions = tuple(lambda x, k=k: function(x, 10.0 * 2.0**k) for k in range(rows))
+    functions = tuple(partial(function, steep=10.0 * 2.0**k) for k in range(rows))
     starts = [-1.2 + 0.3 * torch.randn(10, generator=generator, dtype=torch.float64) for _ in range(rows)]
     return RowByRow(functions, tuple(start.to(dtype) for start in starts))
 
@@ -77,7 +82,7 @@ def networks(rows: int, dtype: torch.dtype) -> RowByRow:
         hidden = torch.tanh(x * theta[:16] + theta[16:32])
         return ((hidden @ theta[32:48] + theta[48] - target) ** 2).mean()
 
-    functions = tuple(lambda t, y=torch.sin((k + 1) * x[:, 0]): function(t, y) for k in range(rows))
+    functions = tuple(partial(function, target=torch.sin((k + 1) * x[:, 0])) for k in range(rows))
     starts = [torch.randn(49, generator=generator, dtype=torch.float64).to(dtype) for _ in range(rows)]
     return RowByRow(functions, tuple(starts))
 
