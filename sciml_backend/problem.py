@@ -79,6 +79,7 @@ class Problem(ABC):
     length: ClassVar[float]
     data_axis: ClassVar[tuple[int, ...]]
     note: ClassVar[str] = ""
+    families: ClassVar[tuple[str, ...]] = ("pinn",)
     variants: ClassVar[tuple[str, ...]] = ("", "float64")
     coordinates: ClassVar[tuple[str, ...]] = ("x", "t")
     n_x: ClassVar[int] = 257

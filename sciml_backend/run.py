@@ -116,10 +116,11 @@ class RunSpec:
     def canonical(self) -> str:
         """The JSON text that identifies the run: sorted keys, floats by repr, no time, host or path.
 
-        The variant is a name for settings that are in the text already, so it is left out.
+        The variant is a name for settings that are in the text already, so it is left out. So is what is empty: a field
+        that comes later leaves the identity of the runs that do not use it as it was.
         """
-        content = self.to_json() | {"protocol_version": PROTOCOL_VERSION}
-        del content["variant"]
+        content = {k: v for k, v in self.to_json().items() if k != "variant" and v not in ("", {})}
+        content["protocol_version"] = PROTOCOL_VERSION
         return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
     @property

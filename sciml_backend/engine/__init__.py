@@ -1,0 +1,1 @@
+"""The engine: batches of rows, the training loop, what goes into the record."""

@@ -1,0 +1,60 @@
+"""Which runs train together: same objective but for coefficients and seeds, and few enough to stay in cache or memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import torch
+
+from sciml_backend.run import BadRequest, RunSpec
+
+CPU_ROWS = 8
+"""Rows of a batch on a CPU core: enough to share Python's overhead, few enough for curvature pairs to stay in cache."""
+CPU_LEAST_ROWS = 3
+"""The seeds of a cell usually number three: they end at about the same time."""
+CPU_POINTS = 16_000
+"""Rows times points of a CPU batch: above it the overhead is nothing and shorter batches are saved sooner."""
+GPU_POINTS = 20_000_000
+"""Rows times points of a GPU batch."""
+MEMORY_SHARE = 0.5
+"""The part of free memory a batch may be predicted to need."""
+
+
+def kind(spec: RunSpec) -> tuple[str, ...]:
+    """What the runs of one batch have in common."""
+    shared = (spec.family, spec.problem, spec.strategy, spec.data, spec.data_seed, spec.dtype, spec.protocol)
+    return tuple(str(part) for part in (*shared, sorted(spec.model.items()), sorted(spec.settings.items()), spec.plugin))
+
+
+def batches(specs: Sequence[RunSpec], *, device: str = "cpu") -> Iterator[list[RunSpec]]:
+    """Split runs into batches, those with most data first; the order within a batch is the given one."""
+    ordered = sorted(specs, key=lambda spec: (-spec.data, kind(spec)))
+    for _, group in groupby(ordered, key=kind):
+        alike = list(group)
+        size = rows(alike[0].data, device=device)
+        yield from (alike[at : at + size] for at in range(0, len(alike), size))
+
+
+def rows(data: int, *, device: str = "cpu") -> int:
+    """How many runs with this much data share a batch."""
+    if device.startswith("cuda"):
+        return max(1, GPU_POINTS // data)
+    return max(CPU_LEAST_ROWS, min(CPU_ROWS, CPU_POINTS // data))
+
+
+def require_memory(needed: int, *, device: str) -> None:
+    """Raise BadRequest before a batch is run that is predicted to need more than half of the free memory."""
+    free = _free(device)
+    if needed > free * MEMORY_SHARE:
+        raise BadRequest(
+            f"This batch is predicted to need {needed / 2**30:.1f} GiB and {free * MEMORY_SHARE / 2**30:.1f} GiB may be "
+            "used; take a smaller network, fewer points or fewer runs at once."
+        )
+
+
+def _free(device: str) -> int:
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

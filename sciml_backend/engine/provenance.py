@@ -1,0 +1,50 @@
+"""What a record says of the place where its numbers were made; no host names, no paths."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from sciml_backend import __version__
+from sciml_backend.run import BadRequest
+
+
+def versions() -> str:
+    """Versions of the code and of what computes, as one line."""
+    found = {"regime-atlas": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    try:
+        found["numpy"] = version("numpy")
+    except PackageNotFoundError:  # pragma: no cover - numpy is always there
+        pass
+    return " ".join(f"{name} {number}" for name, number in found.items())
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def device_label(device: str) -> str:
+    """``cpu`` with its architecture, or the GPU's name."""
+    if device.startswith("cuda"):
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({platform.machine()})"
+
+
+def prepare(device: str, *, threads: int) -> torch.device:
+    """Set threads, turn TF32 off, and give the device back; raises BadRequest when it is not there."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BadRequest(f"There is no GPU that torch can use here, and {device!r} was asked for; use --device cpu.")
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise BadRequest(f"A device is cpu, cuda or cuda:N, got {device!r}.") from None
+    if place.type not in ("cpu", "cuda"):
+        raise BadRequest(f"A device is cpu, cuda or cuda:N, got {device!r}.")
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    return place

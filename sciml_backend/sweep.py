@@ -1,0 +1,359 @@
+"""Sweep: plan → batches → engine → diagnostics → records. The compute side's front door."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml_backend import catalog
+from sciml_backend.diagnostic import Diagnostic
+from sciml_backend.engine import batches, provenance
+from sciml_backend.engine.train import Outcome, Snapshot, train as train_rows
+from sciml_backend.model import Model
+from sciml_backend.objective import Objective
+from sciml_backend.run import DTYPES, Artifact, BadRequest, MapName, RunRecord, RunSpec, Setting, Status
+from sciml_backend.strategy import Strategy
+
+TORCH_DTYPE = {"float32": torch.float32, "float64": torch.float64}
+NUMPY_DTYPE = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8")}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a call of ``train`` is: finished and planned runs, and the ones in training right now.
+
+    ``training`` has a dict per running row: cell_id, iteration, train_loss, test_error (None where not known yet).
+    """
+
+    done: int
+    total: int
+    training: list[dict[str, Any]] = field(default_factory=list)
+
+
+# -- plan ---------------------------------------------------------------------------------------------------------
+
+
+def plan(
+    name: MapName,
+    *,
+    coefficients: Mapping[str, Sequence[float]] | None = None,
+    data: Sequence[int] | None = None,
+    seeds: Sequence[int] = (0,),
+    data_seed: int = 0,
+    dtype: str | None = None,
+    model: Mapping[str, Setting] | None = None,
+    settings: Mapping[str, Setting] | None = None,
+) -> list[RunSpec]:
+    """Every combination of coefficients, data and seeds as a run of the map; axes left out take the map's own values.
+
+    Settings in the name's variant (``@float64``, ``@nu5``) count as given. Raises BadRequest on whatever is unknown or
+    out of range, before anything is trained.
+    """
+    family = catalog.family(name.family)
+    problem_entry = catalog.entry("problems", name.problem)
+    strategy_entry = catalog.entry("strategies", name.strategy)
+    problem = problem_entry.cls()
+    if name.family not in problem.families:
+        raise BadRequest(f"{problem.label} is not a problem for {family.label}; it is for {', '.join(problem.families)}.")
+    said = _from_variant(name.variant, problem, catalog.entry("models", family.model).cls, strategy_entry.cls)
+    dtype = dtype or said.dtype or "float32"
+    if dtype not in DTYPES:
+        raise BadRequest(f"dtype is float32 or float64, got {dtype!r}.")
+    axis = problem.axis
+    chosen: dict[str, Sequence[float]] = {axis.name: axis.axis, **{k: (v,) for k, v in said.coefficients.items()}}
+    chosen |= {k: tuple(v) for k, v in (coefficients or {}).items()}
+    model_settings = _differing(catalog.entry("models", family.model).cls, {**said.model, **(model or {})}, "model")
+    own_settings = _differing(strategy_entry.cls, {**said.settings, **(settings or {})}, name.strategy)
+    plugin = "-".join(e.plugin for e in (problem_entry, strategy_entry) if e.plugin)
+    runs = []
+    for n in data if data is not None else problem.data_axis:
+        problem.check_data(n)
+        for values in itertools.product(*chosen.values()):
+            full = problem.complete(dict(zip(chosen, values, strict=True)))
+            for seed in seeds:
+                if not 0 <= seed < 2**31:
+                    raise BadRequest(f"A seed lies between 0 and 2^31 - 1, got {seed}.")
+                spec = RunSpec(
+                    family=name.family,
+                    problem=name.problem,
+                    strategy=name.strategy,
+                    coefficients=full,
+                    data=int(n),
+                    seed=int(seed),
+                    data_seed=data_seed,
+                    dtype=dtype,
+                    protocol="published" if dtype == "float32" else "corrected",
+                    model=model_settings,
+                    settings=own_settings,
+                    plugin=plugin,
+                )
+                runs.append(spec.but(variant=variant_of(spec)))
+    return runs
+
+
+@dataclass
+class _Said:
+    dtype: str | None = None
+    coefficients: dict[str, float] = field(default_factory=dict)
+    model: dict[str, Setting] = field(default_factory=dict)
+    settings: dict[str, Setting] = field(default_factory=dict)
+
+
+def _from_variant(variant: str, problem: Any, model: type, strategy: type) -> _Said:
+    """The settings a variant names; inverse of ``variant_of`` where that is readable."""
+    said = _Said()
+    for token in filter(None, variant.split("-")):
+        if token in DTYPES:
+            said.dtype = token
+            continue
+        match = re.fullmatch(r"([a-z_]+?)([0-9][0-9.e+]*)", token)
+        key, text = match.groups() if match else (token, "")
+        if match and key in {c.name for c in problem.coefficients}:
+            said.coefficients[key] = float(text)
+        elif match and key in {f.name for f in fields(model)}:
+            said.model[key] = _number(text)
+        elif match and key in {f.name for f in fields(strategy)}:
+            said.settings[key] = _number(text)
+        else:
+            raise BadRequest(
+                f"The variant {variant!r} cannot be read at {token!r}; use float64, name and number of a setting "
+                "(nu5), or give the settings themselves."
+            )
+    return said
+
+
+def _number(text: str) -> Setting:
+    value = float(text)
+    return int(value) if value.is_integer() and "e" not in text and "." not in text else value
+
+
+def variant_of(spec: RunSpec) -> str:
+    """The short name of what differs from the map's defaults: readable tokens, else the hash of the differences."""
+    problem = catalog.problem(spec.problem)
+    tokens = [] if spec.dtype == "float32" else [spec.dtype]
+    for c in problem.coefficients:
+        if c.default is not None and spec.coefficients[c.name] != c.default:
+            tokens.append(f"{c.name}{spec.coefficients[c.name]:g}")
+    extra = {**spec.model, **spec.settings}
+    tokens += [f"{k}{v:g}" for k, v in extra.items() if isinstance(v, int | float) and not isinstance(v, bool)]
+    readable = len(tokens) <= 3 and all(isinstance(v, int | float) and v >= 0 for v in extra.values())
+    if spec.data_seed or spec.plugin or not readable:
+        rest = [tokens, sorted(extra.items()), spec.data_seed, spec.plugin]
+        return sha256(json.dumps(rest).encode()).hexdigest()[:8]
+    return "-".join(tokens)
+
+
+def _differing(cls: type, given: Mapping[str, Setting], owner: str) -> dict[str, Setting]:
+    """The given settings that differ from the defaults of a frozen dataclass, typed as they are."""
+    known = {f.name: f.default for f in fields(cls)}
+    out: dict[str, Setting] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise BadRequest(f"{owner} has no setting {name!r}; it has {', '.join(known)}.")
+        default: Any = known[name]
+        wanted = type(default)
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if wanted in (int, float, str, bool) and type(value) is not wanted:
+            raise BadRequest(f"{owner}: {name} is of type {wanted.__name__}, got {value!r}.")
+        if value != default:
+            out[name] = value
+    try:
+        cls(**out)
+    except (TypeError, ValueError) as error:
+        raise BadRequest(str(error)) from None
+    return out
+
+
+# -- build --------------------------------------------------------------------------------------------------------
+
+
+def model_of(spec: RunSpec) -> Model:
+    """The network of a run."""
+    made: Model = catalog.entry("models", catalog.family(spec.family).model).cls(**spec.model)
+    return made
+
+
+def schedule_of(spec: RunSpec) -> list[Strategy]:
+    """The phases of a run's training."""
+    return [catalog.entry("strategies", spec.strategy).cls(**spec.settings)]
+
+
+def objective_of(specs: Sequence[RunSpec], *, device: str = "cpu", dtype: str | None = None) -> Objective:
+    """One objective for runs that differ in coefficients and seeds only; ``dtype`` overrides their own."""
+    first = specs[0]
+    problem = catalog.problem(first.problem)
+    build = catalog.entry("objectives", catalog.family(first.family).objective).cls
+    made: Objective = build(
+        problem,
+        model_of(first),
+        coefficients={name: [s.coefficients[name] for s in specs] for name in first.coefficients},
+        points=problem.points(first.data, data_seed=first.data_seed),
+        dtype=TORCH_DTYPE[dtype or first.dtype],
+        device=device,
+    )
+    return made
+
+
+def initial_weights(specs: Sequence[RunSpec], *, device: str = "cpu") -> Tensor:
+    """theta (B, P): drawn in float32 from each run's seed, so that precisions start alike."""
+    model = model_of(specs[0])
+    return torch.stack([model.init(s.seed) for s in specs]).to(device, TORCH_DTYPE[specs[0].dtype])
+
+
+# -- train --------------------------------------------------------------------------------------------------------
+
+
+def train(
+    specs: Sequence[RunSpec],
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    on_progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[list[RunRecord]]:
+    """Train runs in batches and yield the records of each batch; those with most data come first.
+
+    A run that diverges or fails is a record with that status. Runs unfinished when ``should_stop`` says so are left
+    out. Raises BadRequest when the device is missing or a batch would not fit into memory.
+    """
+    provenance.prepare(device, threads=threads)
+    done = 0
+    for batch in batches.batches(specs, device=device):
+        if should_stop():
+            return
+        records = _train_batch(batch, device, threads, _reporter(on_progress, done, len(specs), batch), should_stop)
+        done += len(records)
+        if on_progress is not None:
+            on_progress(Progress(done, len(specs)))
+        if records:
+            yield records
+
+
+def _reporter(
+    on_progress: Callable[[Progress], None] | None, done: int, total: int, batch: list[RunSpec]
+) -> Callable[[Snapshot], None] | None:
+    if on_progress is None:
+        return None
+    last = 0.0
+
+    def report(shot: Snapshot) -> None:
+        nonlocal last
+        if time.monotonic() - last < 0.5:
+            return
+        last = time.monotonic()
+        rows = zip(shot.rows, shot.train_loss, shot.test_error, strict=True)
+        training = [
+            {"cell_id": batch[r].cell_id, "iteration": shot.iteration, "train_loss": loss, "test_error": error}
+            for r, loss, error in rows
+        ]
+        on_progress(Progress(done + len(batch) - len(shot.rows), total, training))
+
+    return report
+
+
+def _train_batch(
+    specs: list[RunSpec],
+    device: str,
+    threads: int,
+    on_snapshot: Callable[[Snapshot], None] | None,
+    should_stop: Callable[[], bool],
+) -> list[RunRecord]:
+    objective = objective_of(specs, device=device)
+    batches.require_memory(objective.memory(len(specs)), device=device)
+    start = initial_weights(specs, device=device)
+    outcomes = train_rows(
+        objective, schedule_of(specs[0]), start.clone(), on_snapshot=on_snapshot, should_stop=should_stop
+    )
+    made = {o.row: _record(specs[o.row], o, start[o.row], objective, len(specs), device, threads) for o in outcomes}
+    return [made[row] for row in sorted(made)]
+
+
+def _record(
+    spec: RunSpec, o: Outcome, start: Tensor, objective: Objective, batch_rows: int, device: str, threads: int
+) -> RunRecord:
+    own = objective.rows([o.row])
+    theta = o.theta[None]
+    loss = float(own.value(theta)[0])
+    errors = {name: finite(float(value[0])) for name, value in own.errors(theta, heldout=True).items()}
+    diverged = o.status is Status.DIVERGED
+    return RunRecord(
+        spec=spec,
+        status=o.status,
+        reason=o.reason,
+        train_loss=None if diverged else finite(loss),
+        objective_value=None if diverged else finite(loss),
+        gradient_norm=finite(o.gradient_norm),
+        iterations=o.iterations,
+        evaluations=o.evaluations,
+        seconds=round(o.seconds, 3),
+        device=provenance.device_label(device),
+        threads=threads,
+        kernel=objective.kernel,
+        chunk=objective.chunk,
+        batch_rows=batch_rows,
+        versions=provenance.versions(),
+        finished_at=provenance.now(),
+        curve=o.curve,
+        theta_initial=to_bytes(start),
+        theta_final=to_bytes(o.theta),
+        **({} if diverged else errors),
+    )
+
+
+def finite(value: float) -> float | None:
+    """The number, or None when it is none."""
+    return value if math.isfinite(value) else None
+
+
+def to_bytes(theta: Tensor) -> bytes:
+    """Weights (P,) as little-endian bytes of their precision."""
+    array = theta.detach().cpu().numpy()
+    return array.astype(array.dtype.newbyteorder("<")).tobytes()
+
+
+def from_bytes(blob: bytes, dtype: str) -> Tensor:
+    """Inverse of ``to_bytes``."""
+    return torch.from_numpy(np.frombuffer(blob, dtype=NUMPY_DTYPE[dtype]).copy())
+
+
+# -- diagnose -----------------------------------------------------------------------------------------------------
+
+
+def diagnose(
+    spec: RunSpec,
+    kind: str,
+    *,
+    theta_initial: bytes,
+    theta_final: bytes,
+    settings: Mapping[str, Setting] | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+) -> Artifact:
+    """Measure one trained run from its weights; raises BadRequest on an unknown diagnostic or setting."""
+    provenance.prepare(device, threads=threads)
+    diagnostic: Diagnostic = catalog.entry("diagnostics", kind).cls.of(settings or {})
+    objective = objective_of([spec], device=device, dtype="float64")
+    before, after = (from_bytes(blob, spec.dtype).to(device, torch.float64) for blob in (theta_initial, theta_final))
+    started = time.perf_counter()
+    found = diagnostic.compute(objective, theta_initial=before, theta_final=after)
+    return Artifact(
+        cell_id=spec.cell_id,
+        kind=kind,
+        settings=diagnostic.settings(),
+        numbers=found.numbers,
+        arrays=found.arrays,
+        seconds=round(time.perf_counter() - started, 3),
+        finished_at=provenance.now(),
+    )
