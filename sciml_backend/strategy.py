@@ -12,13 +12,10 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from sciml_backend.linalg.row_wise import Floats, Integers
 from sciml_backend.run import Status
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 class Minimisable(Protocol):

@@ -17,6 +17,7 @@ from torch import Tensor
 from sciml_backend.kernels import build
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 Kernel = Callable[..., None]
 
@@ -30,9 +31,9 @@ def kernel(name: str, like: Tensor) -> Kernel | None:
     return function
 
 
-def address(values: Tensor | Floats) -> ctypes.c_void_p:
-    """Where an array's numbers start, as a kernel's argument."""
-    return ctypes.c_void_p(values.data_ptr() if isinstance(values, Tensor) else values.ctypes.data)
+def address(values: Tensor) -> ctypes.c_void_p:
+    """Where a tensor's numbers start, as a kernel's argument; the caller keeps the tensor alive."""
+    return ctypes.c_void_p(values.data_ptr())
 
 
 def size(number: int) -> ctypes.c_int64:
@@ -73,14 +74,13 @@ def _dots(x: Tensor, y: Tensor) -> Tensor:
     return products.to(torch.float64)
 
 
-def norms(x: Tensor) -> tuple[Floats, Floats]:
-    """Largest and summed absolute value of every row, (B,) each; both not a number where a component is."""
+def norms(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest and summed absolute value of every row, (B,) float64 each; not a number where a component is."""
     compiled = kernel("norms", x)
     if compiled is None:
         both = _norms(x) if x.device.type != "cpu" else one_by_one(_norms, x)
-        largest, total = to_host(both[:, 0], both[:, 1])
-        return largest, total
-    largest, total = np.empty(len(x)), np.empty(len(x))
+        return both[:, 0], both[:, 1]
+    largest, total = torch.empty(len(x), dtype=torch.float64), torch.empty(len(x), dtype=torch.float64)
     x = x.contiguous()
     compiled(size(len(x)), size(x.shape[1]), address(x), address(largest), address(total))
     return largest, total
@@ -95,7 +95,7 @@ def moved(x: Tensor, step: Floats, direction: Tensor) -> Tensor:
     compiled = kernel("moved", x)
     if compiled is None:
         return x + torch.as_tensor(step, dtype=x.dtype, device=x.device)[:, None] * direction
-    out, x, direction = torch.empty_like(x), x.contiguous(), direction.contiguous()
-    step = np.ascontiguousarray(step, dtype=np.float64)
-    compiled(size(len(x)), size(x.shape[1]), address(x), address(step), address(direction), address(out))
+    x, direction, length = x.contiguous(), direction.contiguous(), torch.as_tensor(step, dtype=torch.float64)
+    out = torch.empty_like(x)
+    compiled(size(len(x)), size(x.shape[1]), address(x), address(length), address(direction), address(out))
     return out

@@ -13,11 +13,11 @@ from math import inf, isfinite, isinf, nan, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from sciml_backend.linalg.row_wise import Floats, Integers
+
 SUFFICIENT_DECREASE = 1e-4
 CURVATURE = 0.9
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Evaluate = Callable[[Integers, Floats], tuple[Floats, Floats]]
 """Rows and their step lengths in; loss and slope (the derivative along the direction) of each out."""
 

@@ -14,11 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sciml_backend.linalg.row_wise import dots, moved, norms, to_host
+from sciml_backend.linalg.compact_bfgs import CompactPairs
+from sciml_backend.linalg.row_wise import Floats, Integers, dots, moved, norms, to_host
 from sciml_backend.linalg.strong_wolfe import Found, strong_wolfe
-from sciml_backend.linalg.two_loop import Pairs
+from sciml_backend.linalg.two_loop import TwoLoopPairs
 from sciml_backend.run import Status
-from sciml_backend.strategy import Floats, Integers, Minimisable, State, Step, Strategy
+from sciml_backend.strategy import Minimisable, State, Step, Strategy
+
+LEAST_CURVATURE = 1e-10
+"""A pair is kept where y.s exceeds this, as in torch."""
 
 IDLE_EPOCHS = 3
 """A run has stalled when so many epochs in a row leave its loss as it was."""
@@ -43,7 +47,7 @@ class LBFGSState(State):
     loss: Floats
     gradient: Tensor
     gradient_norm: Floats
-    pairs: Pairs
+    pairs: TwoLoopPairs | CompactPairs
     iteration: Integers
     epoch: Integers
     epoch_iteration: Integers
@@ -66,14 +70,14 @@ class LBFGS(Strategy[LBFGSState]):
     def init(self, objective: Minimisable, theta: Tensor) -> LBFGSState:
         """The state at theta (B, P); evaluates the objective once."""
         values, gradient = objective.value_and_gradient(theta)
-        (loss,) = to_host(values)
-        loss = loss.copy()
+        loss, norm = to_host(values, norms(gradient)[0])
+        pairs = TwoLoopPairs if TwoLoopPairs.can_serve(theta) else CompactPairs
         zero = np.zeros(len(theta), dtype=np.int64)
         return LBFGSState(
             loss=loss,
             gradient=gradient.contiguous(),
-            gradient_norm=norms(gradient)[0],
-            pairs=Pairs.empty(theta, history=self.history),
+            gradient_norm=norm,
+            pairs=pairs.empty(theta, history=self.history),
             iteration=zero.copy(),
             epoch=zero.copy(),
             epoch_iteration=zero.copy(),
@@ -85,9 +89,8 @@ class LBFGS(Strategy[LBFGSState]):
     def step(self, objective: Minimisable, theta: Tensor, state: LBFGSState) -> Step[LBFGSState]:
         """One direction and one line search of every row; a row that met its tolerance at the start stays there."""
         sound = np.isfinite(state.loss) & np.isfinite(state.gradient_norm)
-        direction, slope_there = state.pairs.direction(state.gradient)
-        (slope,) = to_host(slope_there)
-        largest, _ = norms(direction)
+        direction, descent = state.pairs.direction(state.gradient)
+        slope, largest = to_host(descent, norms(direction)[0])
         search = sound & (state.gradient_norm > self.tolerance_grad) & (slope <= -self.tolerance_change)
         trials = Trials(objective, theta, direction)
         found = strong_wolfe(
@@ -101,9 +104,11 @@ class LBFGS(Strategy[LBFGSState]):
             tolerance=self.tolerance_change,
         )
         theta, gradient = trials.chosen(found, theta, state.gradient)
-        state.pairs.push(step=found.step, direction=direction, gradient=gradient, previous=state.gradient)
+        state.pairs.push(
+            step=found.step, direction=direction, gradient=gradient, previous=state.gradient, least=LEAST_CURVATURE
+        )
         change = np.abs(found.loss - state.loss)
-        state.loss, state.gradient, state.gradient_norm = found.loss, gradient, norms(gradient)[0]
+        state.loss, state.gradient, (state.gradient_norm,) = found.loss, gradient, to_host(norms(gradient)[0])
         evaluations = found.trials + (state.iteration == 0)
         self._count(state, found.trials)
         over = ~search | self._epoch_over(state, found.step * largest, change)
@@ -118,7 +123,7 @@ class LBFGS(Strategy[LBFGSState]):
         new = state.iteration == 0
         if new.any():
             with np.errstate(divide="ignore", invalid="ignore"):
-                first[new] = np.minimum(1.0, 1.0 / norms(state.gradient)[1])[new]
+                first[new] = np.minimum(1.0, 1.0 / to_host(norms(state.gradient)[1])[0])[new]
         return first
 
     def _count(self, state: LBFGSState, trials: Integers) -> None:
