@@ -57,9 +57,28 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: Path, *, batch_id: st
 
 
 def batch_files(*folders: Path) -> Iterator[Path]:
-    """Every batch file at any depth of the folders (default: shipped results, then the spool), sorted by path."""
+    """Every batch file at any depth of the folders (default: shipped results, then the spool), sorted by path.
+
+    A batch file among them stands for itself.
+    """
     for folder in folders or (paths.results(), paths.spool_done(), paths.spool_new()):
-        yield from sorted(folder.rglob("*.parquet"))
+        yield from (folder,) if folder.is_file() else sorted(folder.rglob("*.parquet"))
+
+
+def log_name(path: Path) -> str:
+    """The name under which the index knows a batch file, wherever it moves within the spool."""
+    results = paths.results()
+    return f"results/{path.relative_to(results)}" if path.is_relative_to(results) else f"spool/{path.name}"
+
+
+def locate(file: str) -> Path:
+    """Where the file with this ``log_name`` is now; raises BadRequest when it is gone."""
+    place, _, rest = file.partition("/")
+    homes = (paths.results(),) if place == "results" else (paths.spool_new(), paths.spool_done())
+    for home in homes:
+        if (home / rest).exists():
+            return home / rest
+    raise BadRequest(f"The results file {rest} is no longer in {homes[-1]}; put it back or restart the server.")
 
 
 def existing_cells(*folders: Path) -> set[str]:

@@ -1,0 +1,114 @@
+"""Is this file a batch we may believe? Every file is checked before its rows are stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sciml_backend.run import DTYPES, PROTOCOL_VERSION, PROTOCOLS, Artifact, BadRequest, RunSpec, Status
+from sciml_backend.store.batch import RUN_SCHEMA, RUNS, Header, read_columns, read_header
+
+_HEAVY = ("theta_initial", "theta_final", "curve_iteration", "curve_evaluations", "curve_seconds")
+_LIGHT_RUN_COLUMNS = [name for name in RUN_SCHEMA.names if name not in _HEAVY]
+_NOT_NEGATIVE = ("y", "train_loss", "test_error", "test_error_l1", "heldout_error", "gradient_norm", "seconds")
+_NOT_NEGATIVE += ("seed", "iterations", "evaluations")
+_OUTCOMES = {status.name.lower() for status in Status} - {"running", "reported"}
+
+
+def check_batch(path: Path) -> Header:
+    """The header of a batch whose content was checked: bytes, cell list, identities and ranges.
+
+    Raises BadRequest, with what is wrong, when any of it does not hold.
+    """
+    header = read_header(path)
+    _check_bytes(path)
+    columns = _LIGHT_RUN_COLUMNS if header.kind == RUNS else ["cell_id", "kind", "settings", "request_key", "numbers"]
+    try:
+        rows = read_columns(path, columns)
+        problem = _first_problem(header, rows)
+    except (pa.ArrowException, OSError) as error:
+        problem = f"its data cannot be read ({str(error).strip()[:120]})"
+    if problem:
+        raise BadRequest(f"{path.name} was not stored: {problem}.")
+    return header
+
+
+def _check_bytes(path: Path) -> None:
+    """Compare the content with the digest that ``spool.publish`` put into the name, where there is one."""
+    _, tilde, digest = path.stem.rpartition("~")
+    if tilde and hashlib.sha256(path.read_bytes()).hexdigest()[:16] != digest:
+        raise BadRequest(f"{path.name} was not stored: its content does not match the digest in its name.")
+
+
+def _first_problem(header: Header, rows: list[dict[str, Any]]) -> str:
+    if [row["cell_id"] for row in rows] != header.cells:
+        return "its rows are not the cells that its header lists"
+    check = _run_problem if header.kind == RUNS else _artifact_problem
+    return next(_described(check, rows), "")
+
+
+def _described(check: Any, rows: list[dict[str, Any]]) -> Iterable[str]:
+    for number, row in enumerate(rows):
+        try:
+            problem = check(row)
+        except (BadRequest, ValueError, TypeError, KeyError, AttributeError) as error:
+            problem = f"its identity cannot be read ({error})"
+        if problem:
+            yield f"row {number}: {problem}"
+
+
+def _run_problem(row: dict[str, Any]) -> str:
+    spec = RunSpec.from_json(json.loads(row["spec"]))
+    told = {
+        "map": str(spec.map),
+        "x": spec.coefficients[row["x_name"]],
+        "y": float(spec.data),
+        "seed": spec.seed,
+        "dtype": spec.dtype,
+    }
+    if wrong := [name for name, value in told.items() if row[name] != value]:
+        return f"{', '.join(wrong)} differ(s) from its run specification"
+    if row["dtype"] not in DTYPES or row["protocol"] not in PROTOCOLS:
+        return f"dtype {row['dtype']!r} or protocol {row['protocol']!r} is unknown"
+    if row["source"] != "computed" or row["status"] not in _OUTCOMES:
+        return f"source {row['source']!r} with status {row['status']!r} is not a finished run"
+    return _identity_problem(row, spec.cell_id) or _range_problem(row)
+
+
+def _identity_problem(row: dict[str, Any], cell_id: str) -> str:
+    version = row["protocol_version"]
+    if not isinstance(version, int) or not 1 <= version <= PROTOCOL_VERSION:
+        return f"its protocol version is {version}, this program knows 1 to {PROTOCOL_VERSION}"
+    # An older version's identity cannot be computed any more; its form still can be checked.
+    if version == PROTOCOL_VERSION and row["cell_id"] != cell_id:
+        return "its cell_id is not that of its run specification"
+    uuid.UUID(row["cell_id"])
+    return ""
+
+
+def _range_problem(row: dict[str, Any]) -> str:
+    for name in (*_NOT_NEGATIVE, "x", "objective_value"):
+        value = row[name]
+        if value is not None and not math.isfinite(value):
+            return f"{name} is {value}"
+        if value is not None and name in _NOT_NEGATIVE and value < 0:
+            return f"{name} is negative ({value})"
+    if len(row["curve_train_loss"] or ()) != len(row["curve_test_error"] or ()):
+        return "its curves have different lengths"
+    return ""
+
+
+def _artifact_problem(row: dict[str, Any]) -> str:
+    uuid.UUID(row["cell_id"])
+    asked = Artifact(cell_id=row["cell_id"], kind=row["kind"], settings=json.loads(row["settings"]))
+    if asked.request_key != row["request_key"]:
+        return "its request_key is not that of its kind and settings"
+    json.loads(row["numbers"])
+    return ""

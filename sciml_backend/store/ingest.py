@@ -1,0 +1,237 @@
+"""From batches to the index, each batch exactly once.
+
+A group of batches enters in one transaction together with its lines in ``ingest_log``; a file leaves ``new/`` only
+after the commit. Killed before the commit, the group is taken in again; killed after it, the log says that it is in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+
+from sciml_backend import paths
+from sciml_backend.run import BadRequest
+from sciml_backend.store.batch import ARTIFACTS, RUNS, Header, read_header
+from sciml_backend.store.check import check_batch
+from sciml_backend.store.insert import insert_incoming, offer_files
+from sciml_backend.store.spool import batch_files, locate, log_name
+
+GROUP = 64
+"""Batches per transaction: a commit waits for the disk, so a few large ones are faster than many small ones."""
+
+Rejection = tuple[Path, str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one round of ingest did: batches stored, dropped as repetitions, put into quarantine."""
+
+    batches: int = 0
+    repeated: int = 0
+    quarantined: int = 0
+
+    def __add__(self, other: Report) -> Report:
+        return Report(
+            self.batches + other.batches, self.repeated + other.repeated, self.quarantined + other.quarantined
+        )
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A batch file whose header was read; ``file`` is its name in ``ingest_log``, wherever it moves."""
+
+    path: Path
+    file: str
+    header: Header
+
+    @property
+    def cells(self) -> str:
+        """Digest of the list of cells: a second delivery under the same batch_id must have the same."""
+        return hashlib.sha256("\n".join(self.header.cells).encode()).hexdigest()[:32]
+
+
+def take_in(cursor: duckdb.DuckDBPyConnection, *, everything: bool = False) -> Report:
+    """Store what is new in the shipped results and in the spool; with ``everything`` also what the index lost."""
+    if everything:  # a shipped file may have been mended since
+        cursor.execute("DELETE FROM quarantine WHERE file LIKE 'results/%'")
+    files = cursor.execute("SELECT file FROM ingest_log UNION SELECT file FROM quarantine").fetchall()
+    settled = {file for (file,) in files}
+    kept = [*batch_files(paths.results()), *(_batches_in(paths.spool_done()) if everything else ())]
+    fresh = [path for path in kept if log_name(path) not in settled] + _batches_in(paths.spool_new())
+    fresh.sort(key=_arrival)
+    groups = (fresh[start : start + GROUP] for start in range(0, len(fresh), GROUP))
+    return sum((_take_in_group(cursor, group) for group in groups), Report())
+
+
+def load_in_place(cursor: duckdb.DuckDBPyConnection, name: str | None) -> None:
+    """Store every batch there is (of one map's runs) in an index in memory; no file is touched.
+
+    Unreadable files are left out and named in the table ``quarantine``.
+    """
+    deliveries, rejected = _read(sorted(_all_files(), key=_arrival), read_header)
+    first_of_each = {d.header.batch_id: d for d in reversed(deliveries)}
+    _, unreadable = _store_or_reject(cursor, [*first_of_each.values()][::-1], name)
+    for path, reason in rejected + unreadable:
+        _log_rejection(cursor, path, reason)
+
+
+def reached(point: str) -> None:
+    """A named point of the protocol: tests stop the process here."""
+
+
+def _take_in_group(cursor: duckdb.DuckDBPyConnection, group: Sequence[Path]) -> Report:
+    deliveries, rejected = _read(group, _check_once)
+    new, repeated, conflicting = _sorted_out(cursor, deliveries)
+    stored, unreadable = _store_or_reject(cursor, new, None)
+    for delivery in stored:
+        _move_from_new(delivery.path, paths.spool_done())
+    reached("after rename")
+    for delivery in repeated:
+        _settle_repetition(cursor, delivery)
+    rejected += conflicting + unreadable
+    for path, reason in rejected:
+        _quarantine(cursor, path, reason)
+    return Report(len(stored), len(repeated), len(rejected))
+
+
+def _read(files: Iterable[Path], check: Callable[[Path], Header]) -> tuple[list[Delivery], list[Rejection]]:
+    deliveries, rejected = [], []
+    for path in files:
+        try:
+            deliveries.append(Delivery(path, log_name(path), _following(path, check)))
+        except BadRequest as problem:
+            rejected.append((path, str(problem)))
+    return deliveries, rejected
+
+
+def _check_once(path: Path) -> Header:
+    """Check a batch unless it was checked before it came to ``done/``."""
+    return read_header(path) if path.parent == paths.spool_done() else check_batch(path)
+
+
+def _following(path: Path, check: Callable[[Path], Header]) -> Header:
+    """Check a file that the owner of the spool may be moving to ``done/`` meanwhile."""
+    try:
+        return check(path)
+    except BadRequest:
+        moved = paths.spool_done() / path.name
+        if path.exists() or not moved.exists():
+            raise
+        return check(moved)
+
+
+def _sorted_out(
+    cursor: duckdb.DuckDBPyConnection, deliveries: Iterable[Delivery]
+) -> tuple[list[Delivery], list[Delivery], list[Rejection]]:
+    """Those to store, those stored already, and those that use a stored batch's identity for other cells."""
+    known: dict[str, str] = dict(cursor.execute("SELECT batch_id, cells FROM ingest_log").fetchall())
+    new, repeated, conflicting = [], [], []
+    for delivery in deliveries:
+        batch_id = delivery.header.batch_id
+        if batch_id not in known:
+            new.append(delivery)
+        elif known[batch_id] == delivery.cells:
+            repeated.append(delivery)
+        else:
+            reason = f"{delivery.path.name} was not stored: batch {batch_id} was stored before with other cells."
+            conflicting.append((delivery.path, reason))
+        known.setdefault(batch_id, delivery.cells)
+    return new, repeated, conflicting
+
+
+def _store_or_reject(
+    cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery], name: str | None
+) -> tuple[list[Delivery], list[Rejection]]:
+    """Store all together, or one by one when the database cannot read some of them."""
+    if not deliveries:
+        return [], []
+    try:
+        _store(cursor, deliveries, name)
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        if len(deliveries) > 1:
+            parts = [_store_or_reject(cursor, [replace(d, path=locate(d.file))], name) for d in deliveries]
+            return [d for stored, _ in parts for d in stored], [r for _, rejected in parts for r in rejected]
+        reason = f"{deliveries[0].path.name} was not stored: the database cannot read it ({str(error)[:160]})."
+        return [], [(deliveries[0].path, reason)]
+    return list(deliveries), []
+
+
+def _store(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery], name: str | None) -> None:
+    """One transaction: the log's lines and the batches' rows."""
+    reached("before begin")
+    cursor.execute("BEGIN")
+    try:
+        _log(cursor, deliveries)
+        reached("after log")
+        for kind in (RUNS, ARTIFACTS):
+            if batches := [d for d in deliveries if d.header.kind == kind]:
+                batch_ids = [d.header.batch_id for d in batches]
+                offer_files(cursor, [str(d.path) for d in batches], batch_ids=batch_ids, kind=kind, name=name)
+                insert_incoming(cursor, kind=kind)
+        reached("after rows")
+        cursor.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):
+            cursor.execute("ROLLBACK")
+        raise
+    reached("after commit")
+
+
+def _log(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery]) -> None:
+    lines = [[d.header.batch_id, d.header.kind, d.file, d.cells, len(d.header.cells)] for d in deliveries]
+    cursor.executemany("INSERT INTO ingest_log VALUES (?, ?, ?, ?, ?, now()::TIMESTAMP)", lines)
+
+
+def _settle_repetition(cursor: duckdb.DuckDBPyConnection, delivery: Delivery) -> None:
+    """A repeated batch is dropped, unless it is the very file that was stored and only its move is missing."""
+    stored = cursor.execute("SELECT 1 FROM ingest_log WHERE file = ?", [delivery.file]).fetchone()
+    if stored:
+        _move_from_new(delivery.path, paths.spool_done())
+    elif delivery.path.parent == paths.spool_new():
+        delivery.path.unlink(missing_ok=True)
+
+
+def _quarantine(cursor: duckdb.DuckDBPyConnection, path: Path, reason: str) -> None:
+    _log_rejection(cursor, path, reason)
+    if path.parent in (paths.spool_new(), paths.spool_done()):
+        _move(path, paths.spool_quarantine())
+
+
+def _log_rejection(cursor: duckdb.DuckDBPyConnection, path: Path, reason: str) -> None:
+    cursor.execute("INSERT INTO quarantine VALUES (?, ?, now()::TIMESTAMP)", [log_name(path), reason])
+
+
+def _move_from_new(path: Path, folder: Path) -> None:
+    if path.parent == paths.spool_new():
+        _move(path, folder)
+
+
+def _move(path: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path.rename(folder / path.name)
+
+
+def _batches_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.parquet"))
+
+
+def _all_files() -> list[Path]:
+    # new/ is listed before done/: a file on the move is then seen at least once
+    new, done = _batches_in(paths.spool_new()), _batches_in(paths.spool_done())
+    moved = {path.name for path in done}
+    return [*batch_files(paths.results()), *done, *(path for path in new if path.name not in moved)]
+
+
+def _arrival(path: Path) -> tuple[bool, str, str]:
+    """Shipped results first, then by the time of writing: the order decides which of two runs of a cell stays."""
+    try:
+        written_at = _following(path, read_header).written_at
+    except BadRequest:
+        written_at = ""
+    name = log_name(path)
+    return name.startswith("spool/"), written_at, name

@@ -1,0 +1,91 @@
+"""The SQL that moves rows into the tables: from Parquet files or a data frame, by way of ``incoming``.
+
+Every statement here runs inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sciml_backend.store.batch import RUN_SCHEMA, RUNS
+
+if TYPE_CHECKING:
+    import duckdb
+
+_OF_THE_MAP = ("map", "family", "problem", "strategy", "variant", "source", "protocol_version", "x_name", "y_name")
+_RUN_COLUMNS = ", ".join(
+    f'"{name}"' for name in RUN_SCHEMA.names if not name.startswith(("curve_", "theta_")) and name not in _OF_THE_MAP
+)
+_MAP_COLUMNS = "name, family, problem, strategy, variant, source, protocol_version, setup, x_name, y_name"
+_MAP_KEY = "name, source, protocol_version, setup, x_name"
+# The set-up is everything that must be equal within a map: all but the two axes and the seed.
+_SETUP = """md5(concat_ws('|', json_merge_patch(coefficients::JSON, json_object(x_name, NULL))::VARCHAR,
+                          data_seed, dtype, protocol, model, settings, plugin))"""
+
+_INSERT_RUNS = (
+    # Of several runs of one cell the first stays, unless it failed.
+    f"""
+    CREATE OR REPLACE TEMP TABLE offered AS
+    SELECT *, map AS name, {_SETUP} AS setup FROM incoming
+    QUALIFY row_number() OVER (PARTITION BY cell_id ORDER BY status = 'failed', delivery, position) = 1
+    """,
+    """
+    CREATE OR REPLACE TEMP TABLE superseded AS
+    SELECT cell_id FROM run WHERE status = 'failed'
+    AND cell_id IN (SELECT cell_id FROM offered WHERE status <> 'failed')
+    """,
+    "DELETE FROM run WHERE cell_id IN (SELECT cell_id FROM superseded)",
+    "DELETE FROM curve WHERE cell_id IN (SELECT cell_id FROM superseded)",
+    "DELETE FROM offered WHERE cell_id IN (SELECT cell_id FROM run WHERE cell_id IN (SELECT cell_id FROM offered))",
+    f"""
+    INSERT INTO regime_map
+    SELECT (SELECT coalesce(max(map_id), 0) FROM regime_map) + row_number() OVER (ORDER BY first), {_MAP_COLUMNS}
+    FROM (SELECT {_MAP_COLUMNS}, min((delivery, position)) AS first FROM offered GROUP BY ALL)
+    ANTI JOIN (SELECT {_MAP_KEY} FROM regime_map) AS known USING ({_MAP_KEY})
+    """,
+    f"""
+    INSERT INTO run (map_id, batch_id, {_RUN_COLUMNS})
+    SELECT map_id, batch_id, {_RUN_COLUMNS}
+    FROM offered JOIN (SELECT map_id, {_MAP_KEY} FROM regime_map) AS known USING ({_MAP_KEY})
+    ORDER BY delivery, position
+    """,
+    """
+    INSERT INTO curve
+    SELECT cell_id, curve_iteration, curve_evaluations, curve_seconds, curve_train_loss, curve_test_error
+    FROM offered WHERE len(curve_iteration) > 0 ORDER BY delivery, position
+    """,
+)
+_INSERT_ARTIFACTS = """
+    INSERT INTO artifact
+    SELECT cell_id, kind, settings, request_key, numbers, "seconds", finished_at, protocol_version, batch_id
+    FROM incoming ANTI JOIN (SELECT cell_id, request_key FROM artifact) AS known USING (cell_id, request_key)
+    QUALIFY row_number() OVER (PARTITION BY cell_id, request_key ORDER BY delivery, position) = 1
+"""
+
+
+def offer_files(
+    cursor: duckdb.DuckDBPyConnection, files: Sequence[str], *, batch_ids: Sequence[str], kind: str, name: str | None
+) -> None:
+    """Fill ``incoming`` with the rows of batches of one kind (of one map's runs), in order of delivery.
+
+    Weights and arrays stay where they are.
+    """
+    heavy = "theta_initial, theta_final" if kind == RUNS else "arrays"
+    only = "WHERE map = $name" if kind == RUNS and name else ""
+    cursor.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE incoming AS
+        SELECT * EXCLUDE ({heavy}, filename, file_row_number, cell_id), cell_id::UUID AS cell_id,
+               $batch_ids[list_position($files, filename)] AS batch_id,
+               list_position($files, filename) AS delivery, file_row_number AS position
+        FROM read_parquet($files, filename = true, file_row_number = true) {only}
+        """,
+        {"files": list(files), "batch_ids": list(batch_ids)} | ({"name": name} if only else {}),
+    )
+
+
+def insert_incoming(cursor: duckdb.DuckDBPyConnection, *, kind: str) -> None:
+    """Move the rows of ``incoming`` into the tables of their kind, each cell and each diagnostic once."""
+    for statement in _INSERT_RUNS if kind == RUNS else (_INSERT_ARTIFACTS,):
+        cursor.execute(statement)

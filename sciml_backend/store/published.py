@@ -1,0 +1,163 @@
+"""Values recovered from publications, as rows beside the computed ones (``source = 'published'``).
+
+A reading is a mean over an unknown number of seeds: its row has no seed, the status ``reported`` and no weights.
+How far it can be trusted (uncertainty, censoring) is in the table ``published_value``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+
+from sciml_backend import paths
+from sciml_backend.run import MapName, Status
+from sciml_backend.store.batch import RUN_SCHEMA, RUNS
+from sciml_backend.store.insert import insert_incoming
+
+if TYPE_CHECKING:
+    import duckdb
+
+NO_PROTOCOL_VERSION = 0
+"""The protocol version of rows that no code of this project computed."""
+
+_MAPS = "regime_maps_digitised.csv"
+_METRICS = {"training_loss": "train_loss", "test_error": "test_error"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A published map in this project's names; ``axis`` is the coefficient along x."""
+
+    map: MapName
+    axis: str
+
+
+PANELS = {
+    "PINN": Panel(MapName.parse("pinn/convection/lbfgs"), "beta"),
+    "PINO": Panel(MapName.parse("pino/darcy/lbfgs"), "r"),
+    "PINODE": Panel(MapName.parse("pinode/pendulum/lbfgs"), "1/b"),
+}
+"""The digitised panels of Fig. 1; for the last two the strategy is the one in the paper's text (discrepancies.csv)."""
+
+_SYSTEMS = {
+    "1D Convection": "convection",
+    "1D Reaction": "reaction",
+    "2D Poisson": "poisson_2d",
+    "2D Advection-Diffusion": "advection_diffusion",
+    "2D Darcy Flow": "darcy",
+    "Nonlinear Damped Pendulum": "pendulum",
+}
+
+
+def readings() -> pd.DataFrame:
+    """The digitised cells in long form: name, x, y, metric, value, uncertainty, censored, quality, note."""
+    table = pd.read_csv(paths.published() / _MAPS, keep_default_na=False)
+    return pd.DataFrame(
+        {
+            "name": [str(PANELS[panel].map) for panel in table["panel"]],
+            "x": table["x"],
+            "y": table["y"],
+            "metric": table["metric"].map(_METRICS),
+            "value": table["value"],
+            "uncertainty": table["uncertainty_abs"],
+            "censored": table["censored"],
+            "quality": table["cell_quality"],
+            "note": table["figure"] + ", " + table["strategy"] + "; " + table["note"],
+        }
+    )
+
+
+def thresholds(name: MapName) -> tuple[float, float] | None:
+    """The paper's Table 5: (train, test) thresholds of a map, or None where it has none."""
+    table = pd.read_csv(paths.published() / "table5_thresholds.csv")
+    families = table["model"].str.lower()
+    strategies = table["strategy"].str.lower().str.replace("-", "")
+    rows = table[
+        (families == name.family) & (table["system"].map(_SYSTEMS) == name.problem) & (strategies == name.strategy)
+    ]
+    return None if rows.empty or name.variant else (float(rows.iloc[0, 3]), float(rows.iloc[0, 4]))
+
+
+def boundaries(name: MapName) -> pd.DataFrame:
+    """Points of the published boundaries of a map: boundary, threshold_perturbation_pct, x_index, y_index, …"""
+    table = pd.read_csv(paths.published() / "boundaries_digitised.csv")
+    panels = [panel for panel, known in PANELS.items() if known.map == name]
+    return table[table["panel"].isin(panels)].reset_index(drop=True)
+
+
+def load(cursor: duckdb.DuckDBPyConnection) -> bool:
+    """Put the published values into an index unless it has them as they are; say whether it changed."""
+    path = paths.published() / _MAPS
+    if not path.exists():
+        return False
+    batch_id = f"published:{_digest(path)}"
+    if cursor.execute("SELECT 1 FROM ingest_log WHERE batch_id = ?", [batch_id]).fetchone():
+        return False
+    values = readings()
+    cursor.register("published_runs", _runs(values))
+    cursor.register("published_readings", values)
+    cursor.execute("BEGIN")
+    cursor.execute("DELETE FROM run WHERE map_id IN (SELECT map_id FROM regime_map WHERE source = 'published')")
+    cursor.execute("DELETE FROM regime_map WHERE source = 'published'")
+    cursor.execute("DELETE FROM published_value")
+    cursor.execute("DELETE FROM ingest_log WHERE batch_id LIKE 'published:%'")
+    cursor.execute("INSERT INTO published_value SELECT * FROM published_readings")
+    cursor.execute(
+        "INSERT INTO ingest_log SELECT ?, 'published', ?, '', count(*), now()::TIMESTAMP FROM published_runs",
+        [batch_id, f"published/{_MAPS}"],
+    )
+    cursor.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE incoming AS
+        SELECT * EXCLUDE (cell_id, theta_initial, theta_final), cell_id::UUID AS cell_id,
+               ? AS batch_id, 1 AS delivery, row_number() OVER () AS position
+        FROM published_runs
+        """,
+        [batch_id],
+    )
+    insert_incoming(cursor, kind=RUNS)
+    cursor.execute("COMMIT")
+    return True
+
+
+def _runs(values: pd.DataFrame) -> pa.Table:
+    """One row per cell of the readings, in the form of a batch of runs."""
+    cells = values.pivot_table(index=["name", "x", "y"], columns="metric", values="value").reset_index()
+    rows = [_row(cell) for cell in cells.to_dict("records")]
+    return pa.Table.from_pylist(rows, schema=RUN_SCHEMA)
+
+
+def _row(cell: dict[str, object]) -> dict[str, object]:
+    panel = next(panel for panel in PANELS.values() if str(panel.map) == cell["name"])
+    x, y = cell["x"], cell["y"]
+    name = panel.map
+    return {
+        "map": str(name),
+        "cell_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"published:{name}:{x}:{y}")),
+        "family": name.family,
+        "problem": name.problem,
+        "strategy": name.strategy,
+        "variant": name.variant,
+        "coefficients": json.dumps({panel.axis: x}),
+        "x_name": panel.axis,
+        "x": x,
+        "y_name": "data",
+        "y": y,
+        "protocol_version": NO_PROTOCOL_VERSION,
+        "source": "published",
+        "status": Status.REPORTED.name.lower(),
+        "reason": "Read off the colours of Fig. 1 of arXiv:2605.29153.",
+        "train_loss": cell["train_loss"],
+        "test_error": cell["test_error"],
+    }
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes() + Path(__file__).read_bytes()).hexdigest()[:16]

@@ -1,0 +1,191 @@
+"""What pages and the command line ask of the results; every function takes the store it asks.
+
+Runs of an older protocol version, of another source or of another set-up than their map's are never in one answer.
+A set-up is every setting but the two axes and the seed; where a map has more than one, the one with most runs is meant
+and ``maps`` counts the others as ``n_apart``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from sciml_backend.run import PROTOCOL_VERSION, Artifact, BadRequest, MapName, Setting
+from sciml_backend.store.published import NO_PROTOCOL_VERSION, boundaries, thresholds
+from sciml_backend.store.spool import Weights, locate, read_artifact, read_weights
+
+if TYPE_CHECKING:
+    from sciml_backend.store.connection import Store
+
+__all__ = [
+    "artifact",
+    "artifacts",
+    "curves",
+    "diagnostic_grid",
+    "known_cells",
+    "maps",
+    "published_boundaries",
+    "published_thresholds",
+    "published_values",
+    "quarantined",
+    "regime_grid",
+    "runs",
+    "weights",
+]
+
+_ENDED = "status IN ('converged', 'stalled', 'budget_spent', 'reported')"
+
+published_boundaries = boundaries
+published_thresholds = thresholds
+
+
+def maps(store: Store) -> pd.DataFrame:
+    """One row per map and source: name and its parts, x_name, n_cells, n_runs, n_diverged, n_failed, n_apart."""
+    return store.query(
+        f"""
+        WITH counted AS (
+            SELECT map_id, count(*) AS n_runs, count(DISTINCT (x, y)) AS n_cells,
+                   count(*) FILTER (status = 'diverged') AS n_diverged, count(*) FILTER (status = 'failed') AS n_failed
+            FROM run GROUP BY map_id)
+        SELECT name, family, problem, strategy, variant, source, x_name, y_name, n_cells, n_runs, n_diverged, n_failed,
+               (sum(n_runs) OVER of_map - n_runs)::BIGINT AS n_apart
+        FROM regime_map JOIN counted USING (map_id) WHERE {_present()}
+        WINDOW of_map AS (PARTITION BY name, source)
+        QUALIFY row_number() OVER (PARTITION BY name, source ORDER BY n_runs DESC, map_id) = 1
+        ORDER BY name, source
+        """
+    )
+
+
+def regime_grid(store: Store, name: MapName | str, *, source: str = "computed") -> pd.DataFrame:
+    """One row per cell (x, y): seed means of train_loss, test_error, heldout_error, and counts of seeds.
+
+    Means are over the finite runs that ended by themselves; ``n_seeds`` counts these, ``n_diverged`` and ``n_failed``
+    the others. A published reading counts as one.
+    """
+    return store.query(
+        f"""
+        SELECT x, y, avg(train_loss) FILTER ({_ENDED}) AS train_loss, avg(test_error) FILTER ({_ENDED}) AS test_error,
+               avg(heldout_error) FILTER ({_ENDED}) AS heldout_error,
+               count(train_loss) FILTER ({_ENDED}) AS n_seeds,
+               count(*) FILTER (status = 'diverged') AS n_diverged, count(*) FILTER (status = 'failed') AS n_failed
+        FROM run WHERE map_id = ? GROUP BY x, y ORDER BY x, y
+        """,
+        [_map_id(store, name, source)],
+    )
+
+
+def runs(
+    store: Store, name: MapName | str, *, x: float | None = None, y: float | None = None, source: str = "computed"
+) -> pd.DataFrame:
+    """One row per run (seed) of a map, or of its cells with this x and this y, all stored columns but the weights."""
+    return store.query(
+        """
+        SELECT m.name AS map, family, problem, strategy, variant, source, protocol_version, x_name, y_name,
+               run.* EXCLUDE (map_id) REPLACE (run.cell_id::VARCHAR AS cell_id)
+        FROM run JOIN regime_map AS m USING (map_id)
+        WHERE run.map_id = $map_id AND ($x IS NULL OR run.x = $x) AND ($y IS NULL OR run.y = $y)
+        ORDER BY run.x, run.y, seed
+        """,
+        {"map_id": _map_id(store, name, source), "x": x, "y": y},
+    )
+
+
+def curves(store: Store, cell_ids: Iterable[str]) -> pd.DataFrame:
+    """Histories in long form: cell_id, iteration, evaluations, seconds, train_loss, test_error."""
+    return store.query(
+        """
+        SELECT cell_id::VARCHAR AS cell_id, unnest(iteration) AS iteration, unnest(evaluations) AS evaluations,
+               unnest("seconds") AS "seconds", unnest(train_loss) AS train_loss, unnest(test_error) AS test_error
+        FROM curve WHERE cell_id IN (SELECT unnest(?)::UUID)
+        """,
+        [list(cell_ids)],
+    )
+
+
+def known_cells(store: Store, cell_ids: Iterable[str]) -> set[str]:
+    """Those of the cells that have a run, failed and diverged ones included."""
+    found = store.rows("SELECT cell_id::VARCHAR FROM run WHERE cell_id IN (SELECT unnest(?)::UUID)", [list(cell_ids)])
+    return {cell for (cell,) in found}
+
+
+def artifacts(store: Store, cell_id: str) -> pd.DataFrame:
+    """The diagnostics of a cell: kind, settings and numbers (JSON), request_key, seconds, finished_at."""
+    return store.query(
+        """
+        SELECT kind, settings, numbers, request_key, "seconds", finished_at FROM artifact
+        WHERE cell_id = ?::UUID AND protocol_version = ? ORDER BY kind, finished_at
+        """,
+        [cell_id, PROTOCOL_VERSION],
+    )
+
+
+def artifact(
+    store: Store, cell_id: str, kind: str, *, settings: Mapping[str, Setting] | None = None
+) -> Artifact | None:
+    """A cell's diagnostic with its arrays, or None; without ``settings`` the latest of its kind."""
+    key = None if settings is None else Artifact(cell_id=cell_id, kind=kind, settings=settings).request_key
+    found = store.rows(
+        """
+        SELECT file, request_key FROM artifact JOIN ingest_log USING (batch_id)
+        WHERE cell_id = $cell::UUID AND artifact.kind = $kind AND protocol_version = $version
+        AND ($key IS NULL OR request_key = $key) ORDER BY finished_at DESC LIMIT 1
+        """,
+        {"cell": cell_id, "kind": kind, "version": PROTOCOL_VERSION, "key": key},
+    )
+    return read_artifact(locate(found[0][0]), cell_id, request_key=found[0][1]) if found else None
+
+
+def diagnostic_grid(
+    store: Store, name: MapName | str, *, kind: str, number: str, source: str = "computed"
+) -> pd.DataFrame:
+    """One row per cell (x, y): the seed mean of a diagnostic's number (``lambda_max`` …) and n_seeds."""
+    return store.query(
+        """
+        WITH found AS (
+            SELECT cell_id, (numbers::JSON ->> $number)::DOUBLE AS value FROM artifact
+            WHERE kind = $kind AND protocol_version = $version
+            QUALIFY row_number() OVER (PARTITION BY cell_id ORDER BY finished_at DESC) = 1)
+        SELECT x, y, avg(value) AS value, count(value) AS n_seeds
+        FROM run JOIN found USING (cell_id) WHERE map_id = $map_id GROUP BY x, y ORDER BY x, y
+        """,
+        {"number": number, "kind": kind, "version": PROTOCOL_VERSION, "map_id": _map_id(store, name, source)},
+    )
+
+
+def weights(store: Store, cell_id: str) -> Weights:
+    """The first and last weights of a run; raises BadRequest when none are stored."""
+    found = store.rows(
+        "SELECT file FROM run JOIN ingest_log USING (batch_id) WHERE cell_id = ?::UUID", [cell_id]
+    )
+    if not found:
+        raise BadRequest(f"No run of cell {cell_id} is stored; train it first.")
+    return read_weights(cell_id, locate(found[0][0]))
+
+
+def published_values(store: Store, name: MapName | str) -> pd.DataFrame:
+    """Published readings of a map: x, y, metric, value, uncertainty, censored, quality, note."""
+    return store.query("SELECT * EXCLUDE (name) FROM published_value WHERE name = ?", [str(name)])
+
+
+def quarantined(store: Store) -> pd.DataFrame:
+    """Files that were not stored, and why: file, reason, ts (UTC), newest first."""
+    return store.query("SELECT file, reason, ts FROM quarantine ORDER BY ts DESC")
+
+
+def _present() -> str:
+    return f"protocol_version IN ({PROTOCOL_VERSION}, {NO_PROTOCOL_VERSION})"
+
+
+def _map_id(store: Store, name: MapName | str, source: str) -> int | None:
+    """The set-up of a map that is meant, or None when nothing is stored of it."""
+    known = store.rows(
+        f"SELECT map_id FROM regime_map WHERE name = ? AND source = ? AND {_present()} ORDER BY map_id",
+        [str(name), source],
+    )
+    if len(known) <= 1:
+        return known[0][0] if known else None
+    largest = "SELECT map_id FROM run WHERE map_id IN (SELECT unnest(?)) GROUP BY map_id ORDER BY count(*) DESC, map_id"
+    return store.rows(largest, [[map_id for (map_id,) in known]])[0][0]
