@@ -1,0 +1,39 @@
+"""What the network learned, beside what it should have learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from sciml_backend.diagnostic import Diagnostic, Finding, require_finite, to_numpy
+from sciml_backend.problem import grid_points
+
+if TYPE_CHECKING:
+    from sciml_backend.objective import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution(Diagnostic):
+    """The network's solution, the reference solution and their difference on the 129 x 101 test grid.
+
+    Arrays ``x`` (129,), ``t`` (101,), ``solution`` and ``reference`` (101, 129) in the problem's units; numbers
+    ``test_error`` (relative L2) and ``largest_error`` (absolute).
+    """
+
+    label: ClassVar[str] = "Solution"
+
+    def compute(self, objective: Objective, *, theta_initial: Tensor, theta_final: Tensor) -> Finding:
+        """Evaluate the trained network and the reference on the test grid; raises BadRequest for a diverged run."""
+        require_finite(theta_final)
+        nodes = objective.problem.test_nodes()
+        shape = (len(nodes.t), len(nodes.x))
+        theta = theta_final[None]
+        values = to_numpy(objective.predict(theta, grid_points(nodes)).double())[0].reshape(shape)
+        reference = to_numpy(objective.reference(nodes))[0].reshape(shape)
+        numbers = {
+            "test_error": float(objective.errors(theta)["test_error"][0]),
+            "largest_error": float(abs(values - reference).max()),
+        }
+        return Finding(numbers, {"x": nodes.x, "t": nodes.t, "solution": values, "reference": reference})

@@ -1,0 +1,113 @@
+"""The record of the catalogue: what pages need to know of it, as JSON, so that they never import torch.
+
+``python -m sciml_backend.record PATH`` writes it; the server does so in a child process at its start.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from sciml_backend import __version__, catalog
+from sciml_backend.family import FAMILIES
+from sciml_backend.problem import Problem
+from sciml_backend.run import PROTOCOL_VERSION
+
+# Seconds for one run on one core = fixed + per point * data: least squares over the shipped sweeps' own seconds.
+COST_UNKNOWN = {"seconds_fixed": 3.0, "seconds_per_point": 3e-3}
+
+
+def record() -> dict[str, Any]:
+    """Families, problems, strategies, diagnostics, maps and costs, as plain JSON values."""
+    problems = catalog.entries("problems")
+    strategies = catalog.entries("strategies")
+    return {
+        "version": __version__,
+        "protocol_version": PROTOCOL_VERSION,
+        "families": {f.identifier: {"label": f.label, "doc": f.doc} for f in FAMILIES.values()},
+        "problems": {name: _problem(e.cls(), e.doc) for name, e in problems.items()},
+        "strategies": {
+            name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls)} for name, e in strategies.items()
+        },
+        "models": {name: {"label": e.label, "doc": e.doc} for name, e in catalog.entries("models").items()},
+        "diagnostics": {
+            name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls)}
+            for name, e in catalog.entries("diagnostics").items()
+        },
+        "maps": [
+            _map(family, name, problems[name].cls(), strategy)
+            for family in FAMILIES
+            for name in problems
+            if family in problems[name].cls.families
+            for strategy in strategies
+        ],
+        "cost": _costs(),
+    }
+
+
+def _problem(problem: Problem, doc: str) -> dict[str, Any]:
+    return {
+        "label": problem.label,
+        "doc": doc,
+        "equation": problem.equation,
+        "note": problem.note,
+        "coefficients": [
+            {"name": c.name, "label": c.label, "low": c.low, "high": c.high, "default": c.default, "axis": list(c.axis)}
+            for c in problem.coefficients
+        ],
+        "data": {
+            "name": "N_f",
+            "label": "collocation points N_f",
+            "low": 1,
+            "high": problem.data_limit,
+            "axis": list(problem.data_axis),
+        },
+    }
+
+
+def _settings(cls: Any) -> dict[str, Any]:
+    return {
+        f.name: {"default": f.default, "doc": ""}
+        for f in fields(cls)
+        if f.default is not MISSING and isinstance(f.default, int | float | str | bool)
+    }
+
+
+def _map(family: str, name: str, problem: Problem, strategy: str) -> dict[str, Any]:
+    axis = problem.axis
+    return {
+        "family": family,
+        "problem": name,
+        "strategy": strategy,
+        "variants": list(problem.variants),
+        "x": {"name": axis.name, "label": axis.label, "values": [float(v) for v in axis.axis]},
+        "y": {"name": "N_f", "label": "collocation points N_f", "values": [float(n) for n in problem.data_axis]},
+    }
+
+
+def _costs() -> dict[str, Any]:
+    """Cost models measured on the shipped sweeps (``data/results/costs.json``), by map; empty without them."""
+    from sciml_backend import paths
+
+    path = paths.results() / "costs.json"
+    if not path.exists():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Write the record to the path given, whole or not at all."""
+    target = Path(argv[0])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_suffix(".tmp")
+    draft.write_text(json.dumps(record(), ensure_ascii=False, indent=1))
+    draft.replace(target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
