@@ -7,15 +7,15 @@ own step length and its own status; the engine owns the loop, records, and compa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields, replace
-from typing import Any, Generic, Protocol, Self, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sciml_backend.linalg.row_wise import Floats, Integers
-from sciml_backend.run import Status
+from sciml_backend.run import BadRequest, Status
 
 
 class Minimisable(Protocol):
@@ -51,17 +51,23 @@ def _rows(value: Any, index: Integers) -> Any:
 
 
 S = TypeVar("S", bound=State)
+Value = TypeVar("Value", float, int, str)
+
+
+def setting(default: Value, doc: str) -> Value:
+    """A setting of a strategy: its default, and what it means in a line for people who choose it."""
+    value: Value = field(default=default, metadata={"doc": doc})
+    return value
 
 
 @dataclass(frozen=True)
 class Step(Generic[S]):
     """One iteration of every row.
 
-    ``theta`` (B, P) and ``state`` are what the next step is given; ``loss`` and ``gradient_norm`` (B,; the largest
-    absolute component) belong to ``theta``, where a strategy knows them, else to the point before it;
-    ``evaluations`` (B,) counts the loss-and-gradient calls of this step, the first step's including those of ``init``.
-    ``status`` and ``reason`` (a sentence, empty while running) have one entry per row. A diverged row keeps its last
-    finite theta.
+    ``theta`` (B, P) and ``state`` are what the next step is given; ``loss`` and ``gradient_norm`` (the largest absolute
+    component), (B,) each, belong to ``theta``; ``evaluations`` (B,) counts the loss-and-gradient calls of this step,
+    the first step's including those of ``init``. ``status`` and ``reason`` (a sentence, empty while running) have one
+    entry per row. A diverged row keeps its last finite theta.
     """
 
     theta: Tensor
@@ -76,6 +82,8 @@ class Step(Generic[S]):
 class Strategy(ABC, Generic[S]):
     """An optimiser; a frozen dataclass of its settings, in a module named by its identifier."""
 
+    label: ClassVar[str]
+
     @abstractmethod
     def init(self, objective: Minimisable, theta: Tensor) -> S:
         """The state at theta (B, P), before the first step."""
@@ -83,3 +91,10 @@ class Strategy(ABC, Generic[S]):
     @abstractmethod
     def step(self, objective: Minimisable, theta: Tensor, state: S) -> Step[S]:
         """One iteration of every row given."""
+
+    def _require(self, *names: str, above: float) -> None:
+        """Raise BadRequest unless these settings exceed a number."""
+        for name in names:
+            value = getattr(self, name)
+            if not value > above:
+                raise BadRequest(f"The setting {name} of {self.label} must be greater than {above:g}, got {value!r}.")

@@ -19,7 +19,7 @@ from sciml_backend.linalg.row_wise import Floats, Integers, dots, moved, norms, 
 from sciml_backend.linalg.strong_wolfe import Found, strong_wolfe
 from sciml_backend.linalg.two_loop import TwoLoopPairs
 from sciml_backend.run import Status
-from sciml_backend.strategy import Minimisable, State, Step, Strategy
+from sciml_backend.strategy import Minimisable, State, Step, Strategy, setting
 
 LEAST_CURVATURE = 1e-10
 """A pair is kept where y.s exceeds this, as in torch."""
@@ -60,12 +60,17 @@ class LBFGSState(State):
 class LBFGS(Strategy[LBFGSState]):
     """L-BFGS (limited-memory quasi-Newton), strong-Wolfe line search, restarted tolerances every 20 iterations."""
 
-    history: int = 100
-    max_epochs: int = 2000
-    epoch_iterations: int = 20
-    epoch_evaluations: int = 25
-    tolerance_grad: float = 1e-7
-    tolerance_change: float = 1e-9
+    label = "L-BFGS"
+    history: int = setting(100, "pairs of steps and gradient changes that are remembered")
+    max_epochs: int = setting(2000, "epochs after which a run ends")
+    epoch_iterations: int = setting(20, "iterations in an epoch, at most")
+    epoch_evaluations: int = setting(25, "evaluations of loss and gradient in an epoch, at most")
+    tolerance_grad: float = setting(1e-7, "largest gradient component at which a run has converged")
+    tolerance_change: float = setting(1e-9, "change of the loss, or of every parameter, below which an epoch ends")
+
+    def __post_init__(self) -> None:
+        self._require("history", "max_epochs", "epoch_iterations", above=0)
+        self._require("epoch_evaluations", above=1)
 
     def init(self, objective: Minimisable, theta: Tensor) -> LBFGSState:
         """The state at theta (B, P); evaluates the objective once."""

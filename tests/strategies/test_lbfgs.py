@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sciml_backend.run import Status
+from sciml_backend.run import BadRequest, Status
 from sciml_backend.strategies.lbfgs import LBFGS
 
 pytestmark = pytest.mark.usefixtures("arithmetic")
@@ -96,7 +96,7 @@ def test_a_row_has_the_same_bits_after_others_were_taken_out(make_networks):
 
 def test_a_diverging_row_keeps_its_last_finite_theta_and_leaves_the_others_alone(make_objective):
     def falls_off(x):
-        return torch.where(x.sum() > 1.0, torch.tensor(torch.nan, dtype=x.dtype) * x.sum(), -x.sum())
+        return -x.sum() if x.sum() <= 1.0 else x.sum() * torch.nan
 
     def bowl(x):
         return ((x - 3.0) ** 2).sum()
@@ -107,13 +107,14 @@ def test_a_diverging_row_keeps_its_last_finite_theta_and_leaves_the_others_alone
     objective = make_objective([falls_off, bowl, nowhere], [[0.0, 0.0], [0.0, 1.0], [1.0, 2.0]])
     theta, strategy = objective.start(), LBFGS()
     state = strategy.init(objective, theta)
+    assert np.isfinite(state.gradient_norm[:2]).all()
     status = [Status.RUNNING] * 3
     for _ in range(5):
         step = strategy.step(objective, theta, state)
         theta, state = step.theta, step.state
         status = [new if old is Status.RUNNING else old for old, new in zip(status, step.status, strict=True)]
     assert status == [Status.DIVERGED, Status.CONVERGED, Status.DIVERGED]
-    assert torch.isfinite(theta).all()
+    assert torch.equal(theta[0], objective.start()[0])
     assert torch.equal(theta[2], objective.start()[2])
     alone = objective.rows([1])
     _, solo, _ = follow(strategy, alone, alone.start(), 5)
@@ -175,3 +176,9 @@ def test_evaluations_are_counted_one_for_one(make_networks):
         step = strategy.step(counting, theta, state)
         theta, state, counted = step.theta, step.state, counted + step.evaluations.sum()
     assert counted == sum(calls)
+
+
+@pytest.mark.parametrize("wrong", [{"history": 0}, {"max_epochs": 0}, {"epoch_evaluations": 1}])
+def test_refuses_settings_that_make_no_sense(wrong):
+    with pytest.raises(BadRequest, match=next(iter(wrong))):
+        LBFGS(**wrong)

@@ -1,0 +1,1 @@
+"""The optimisers: one file each, found by the catalogue."""
