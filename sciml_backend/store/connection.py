@@ -6,10 +6,10 @@ import contextlib
 import re
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pandas as pd
@@ -23,6 +23,7 @@ SCHEMA_VERSION = 1
 """Raised with every change of schema.sql; an index of another version is rebuilt."""
 
 _DAMAGE = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
+Answer = TypeVar("Answer")
 Parameters = Sequence[Any] | Mapping[str, Any]
 _SCHEMA = Path(__file__).with_name("schema.sql")
 
@@ -31,15 +32,14 @@ class Store:
     """A reader of results, and their only writer when it owns the index.
 
     ``Store.open()`` is for the one server process, ``Store.in_memory()`` for the command line. Queries may come from
-    any thread (each has its own cursor); writes queue on one lock.
+    any thread (each query has its own cursor); writes queue on one lock.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, *, database: Path | None) -> None:
         self._database = database
         self._writing = threading.RLock()
         self._version = 0
-        self._generation = 0
-        self._local = threading.local()
+        self._cursors: set[duckdb.DuckDBPyConnection] = set()
         self._connection = connection
 
     @classmethod
@@ -78,28 +78,33 @@ class Store:
         return self._version
 
     def ingest(self, *, everything: bool = False) -> ingest.Report:
-        """Take in the batches that arrived; with ``everything`` also those taken in before that the index lacks."""
+        """Take in the batches that arrived; with ``everything`` also those taken in before that the index lacks.
+
+        Raises BadRequest when the disk is nearly full.
+        """
         if self._database is None:
             raise BadRequest("Results in memory are read-only; open the store to add to it.")
+        require_space(self._database.parent)
         with self._writing:
-            report = ingest.take_in(self._connection.cursor(), everything=everything)
-            changed = published.load(self._connection.cursor()) if everything else False
-            if report.batches or report.quarantined or changed:
-                self._version += 1
-        return report
+            try:
+                return self._take_in(everything)
+            except _DAMAGE as error:
+                _refuse_if_not_damage(error, self._database)
+                return self.rebuild()
 
-    def rebuild(self) -> None:
+    def rebuild(self) -> ingest.Report:
         """Put the index aside and make it anew from the batches."""
         if self._database is None:
             raise BadRequest("Results in memory have no file to rebuild.")
         with self._writing:
-            with contextlib.suppress(duckdb.Error):
-                self._connection.close()
+            # As long as one cursor is open, connecting again would give back the damaged database.
+            for cursor in (*self._cursors, self._connection):
+                with contextlib.suppress(duckdb.Error):
+                    cursor.close()
             _put_aside(self._database)
             self._connection = _connect_or_rebuild(self._database)
-            self._generation += 1
             self._version += 1
-            self.ingest(everything=True)
+            return self._take_in(everything=True)
 
     def close(self) -> None:
         """Write the index to its file and let go of it."""
@@ -115,23 +120,38 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _retrying(self, ask: Any) -> Any:
-        generation = self._generation
-        try:
-            return ask(self._cursor())
-        except _DAMAGE:
-            if self._database is None:
-                raise
-            with self._writing:
-                if generation == self._generation:  # the first thread to meet the damage rebuilds for all
-                    self.rebuild()
-            return ask(self._cursor())
+    def _take_in(self, everything: bool) -> ingest.Report:
+        with self._cursor() as cursor:
+            report = ingest.take_in(cursor, everything=everything)
+            changed = published.load(cursor) if everything else False
+        if report.batches or report.quarantined or changed:
+            self._version += 1
+        return report
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        if getattr(self._local, "generation", None) != self._generation:
-            self._local.cursor = self._connection.cursor()
-            self._local.generation = self._generation
-        return self._local.cursor
+    def _retrying(self, ask: Callable[[duckdb.DuckDBPyConnection], Answer]) -> Answer:
+        connection = self._connection
+        try:
+            with self._cursor() as cursor:
+                return ask(cursor)
+        except duckdb.Error as error:
+            with self._writing:  # waits for a rebuild that another thread began
+                if connection is self._connection:
+                    if self._database is None or not isinstance(error, _DAMAGE):
+                        raise
+                    _refuse_if_not_damage(error, self._database)
+                    self.rebuild()
+        with self._cursor() as cursor:
+            return ask(cursor)
+
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        cursor = self._connection.cursor()
+        self._cursors.add(cursor)
+        try:
+            yield cursor
+        finally:
+            self._cursors.discard(cursor)
+            cursor.close()
 
 
 def _config(database: Path | None) -> dict[str, str | bool]:

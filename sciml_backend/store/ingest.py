@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sciml_backend import paths
 from sciml_backend.run import BadRequest
@@ -156,8 +158,10 @@ def _store_or_reject(
         if len(deliveries) > 1:
             parts = [_store_or_reject(cursor, [replace(d, path=locate(d.file))], name) for d in deliveries]
             return [d for stored, _ in parts for d in stored], [r for _, rejected in parts for r in rejected]
-        reason = f"{deliveries[0].path.name} was not stored: the database cannot read it ({str(error)[:160]})."
-        return [], [(deliveries[0].path, reason)]
+        path = deliveries[0].path
+        if isinstance(error, duckdb.IOException) and _readable(path):
+            raise  # the fault is not the file's
+        return [], [(path, f"{path.name} was not stored: the database cannot read it ({str(error)[:160]}).")]
     return list(deliveries), []
 
 
@@ -180,6 +184,14 @@ def _store(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery], na
             cursor.execute("ROLLBACK")
         raise
     reached("after commit")
+
+
+def _readable(path: Path) -> bool:
+    try:
+        pq.read_table(path)
+    except (pa.ArrowException, OSError):
+        return False
+    return True
 
 
 def _log(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery]) -> None:

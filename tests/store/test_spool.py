@@ -7,25 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from sciml_backend import paths
-from sciml_backend.run import Artifact, BadRequest, Curve, RunRecord, RunSpec, Status
+from sciml_backend.run import Artifact, BadRequest, RunSpec, Status
 from sciml_backend.store import spool
 from sciml_backend.store.batch import read_header
 
-P = 5301
 
-
-def record(beta: float = 5.0, data: int = 100, seed: int = 0, **changes: object) -> RunRecord:
-    start = np.random.default_rng(seed).standard_normal(P).astype("<f4").tobytes()
-    end = np.random.default_rng([seed, int(beta), data]).standard_normal(P).astype("<f4").tobytes()
-    spec = RunSpec(
-        family="pinn", problem="convection", strategy="lbfgs", coefficients={"beta": beta}, data=data, seed=seed
-    )
-    outcome = {"status": Status.CONVERGED, "reason": "It met its tolerance.", "train_loss": 0.01, "test_error": 0.1}
-    curve = Curve([0, 20], [1, 25], [0.0, 0.5], [1.0, 0.01], [1.0, 0.1])
-    return RunRecord(**{"spec": spec, "curve": curve, "theta_initial": start, "theta_final": end} | outcome | changes)
-
-
-def test_a_batch_reads_back_as_written(tmp_path):
+def test_a_batch_reads_back_as_written(tmp_path, record):
     one = record(train_loss=0.25)
     (path,) = spool.write_runs([one], tmp_path, batch_id="job:0", axis="beta")
     row = pq.read_table(path).to_pylist()[0]
@@ -37,7 +24,7 @@ def test_a_batch_reads_back_as_written(tmp_path):
     assert (header.kind, header.batch_id, header.cells) == ("runs", "job:0", [one.spec.cell_id])
 
 
-def test_large_batches_are_split_and_every_part_names_its_own_rows(tmp_path):
+def test_large_batches_are_split_and_every_part_names_its_own_rows(tmp_path, record):
     records = [record(beta, 100, seed) for beta in range(5, 35) for seed in range(5)]
     files = spool.write_runs(records, tmp_path, batch_id="job:3", axis="beta")
     assert len(files) > 1 and all(path.stat().st_size <= spool.FILE_LIMIT for path in files)
@@ -48,20 +35,20 @@ def test_large_batches_are_split_and_every_part_names_its_own_rows(tmp_path):
     assert spool.existing_cells(tmp_path) == {r.spec.cell_id for r in records}
 
 
-def test_equal_starting_weights_are_kept_once(tmp_path):
+def test_equal_starting_weights_are_kept_once(tmp_path, record):
     same = [record(beta, seed=0, theta_final=None) for beta in range(5, 45)]
     files = spool.write_runs(same, tmp_path, batch_id="b", axis="beta")
     assert sum(path.stat().st_size for path in files) < 3 * len(same[0].theta_initial)
 
 
-def test_losses_that_are_not_finite_are_stored_as_none(tmp_path):
+def test_losses_that_are_not_finite_are_stored_as_none(tmp_path, record):
     diverged = record(status=Status.DIVERGED, train_loss=float("nan"), test_error=float("inf"))
     (path,) = spool.write_runs([diverged], tmp_path, batch_id="b", axis="beta")
     row = pq.read_table(path).to_pylist()[0]
     assert row["train_loss"] is None and row["test_error"] is None and row["status"] == "diverged"
 
 
-def test_artifacts_read_back_with_their_arrays(tmp_path):
+def test_artifacts_read_back_with_their_arrays(tmp_path, record):
     found = Artifact(
         cell_id=record().spec.cell_id,
         kind="spectrum",
@@ -77,12 +64,12 @@ def test_artifacts_read_back_with_their_arrays(tmp_path):
     assert spool.existing_cells(tmp_path) == set()
 
 
-def test_a_missing_axis_is_named(tmp_path):
+def test_a_missing_axis_is_named(tmp_path, record):
     with pytest.raises(BadRequest, match="no coefficient 'rho'; it has beta"):
         spool.write_runs([record()], tmp_path, batch_id="b", axis="rho")
 
 
-def test_weights_that_are_nowhere_are_a_bad_request(tmp_path):
+def test_weights_that_are_nowhere_are_a_bad_request(tmp_path, record):
     with pytest.raises(BadRequest, match="train it first"):
         spool.read_weights(record().spec.cell_id, tmp_path)
 

@@ -1,0 +1,150 @@
+"""Answers mix neither sources, nor set-ups, nor versions, nor failures with values."""
+
+import concurrent.futures
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import sciml_backend
+from sciml_backend import paths, run
+from sciml_backend.run import Artifact, BadRequest, MapName, Status
+from sciml_backend.store import check, published, queries, spool
+
+MAP = MapName.parse("pinn/convection/lbfgs")
+FLOAT64 = MapName.parse("pinn/convection/lbfgs@float64")
+
+
+@pytest.fixture
+def deliver(store):
+    def put(records, batch_id):
+        spool.write_runs(records, paths.spool_new(), batch_id=batch_id, axis="beta")
+        store.ingest()
+
+    return put
+
+
+def test_cells_average_the_finite_seeds_that_ended(store, record, deliver):
+    diverged = record(5, seed=2, status=Status.DIVERGED, train_loss=1e9, test_error=None)
+    failed = record(5, seed=3, status=Status.FAILED, train_loss=None, test_error=None)
+    spent = record(5, seed=1, status=Status.BUDGET_SPENT, train_loss=0.03, test_error=0.3)
+    deliver([record(5), spent, diverged, failed, record(6)], "job:0")
+    grid = queries.regime_grid(store, MAP)
+    assert grid["x"].tolist() == [5.0, 6.0]
+    assert grid["train_loss"].tolist() == pytest.approx([0.02, 0.01])
+    assert grid["test_error"].tolist() == pytest.approx([0.2, 0.1])
+    assert grid[["n_seeds", "n_diverged", "n_failed"]].values.tolist() == [[2, 1, 1], [1, 0, 0]]
+
+
+def test_computed_and_published_values_stand_apart(store, record, deliver):
+    deliver([record(5)], "job:0")
+    assert len(queries.regime_grid(store, MAP)) == 1
+    grid = queries.regime_grid(store, MAP, source="published")
+    assert len(grid) == 144 and grid["n_seeds"].eq(1).all()
+    assert set(queries.maps(store).query("problem == 'convection'")["source"]) == {"computed", "published"}
+
+
+def test_published_cells_equal_the_table(store):
+    table = published.readings()
+    table = table[(table["name"] == str(MAP)) & (table["metric"] == "test_error")].sort_values(["x", "y"])
+    np.testing.assert_array_equal(queries.regime_grid(store, MAP, source="published")["test_error"], table["value"])
+    values = queries.published_values(store, MAP)
+    assert len(values) == 288 and set(values["censored"]) == {"", "below_vmin", "above_vmax"}
+    runs = queries.runs(store, MAP, source="published")
+    assert runs["seed"].isna().all() and set(runs["status"]) == {"reported"}
+
+
+def test_published_thresholds_and_boundaries_are_found_by_map():
+    assert queries.published_thresholds(MAP) == (0.0038, 0.434)
+    assert queries.published_thresholds(FLOAT64) is None
+    assert queries.published_thresholds(MapName.parse("pinn/wave/lbfgs")) is None
+    assert set(queries.published_boundaries(MAP)["boundary"]) == {"train", "test"}
+    assert queries.published_boundaries(FLOAT64).empty
+
+
+def test_variants_are_maps_of_their_own(store, record, deliver):
+    deliver([record(5), record(5, dtype="float64", variant="float64", train_loss=0.5)], "job:0")
+    assert queries.regime_grid(store, MAP)["train_loss"].tolist() == [0.01]
+    assert queries.regime_grid(store, FLOAT64)["train_loss"].tolist() == [0.5]
+
+
+def test_runs_with_other_settings_are_never_averaged(store, record, deliver):
+    deliver([record(5, seed=seed, train_loss=0.5, settings={"history": 7}) for seed in range(2)], "job:0")
+    deliver([record(5, seed=seed) for seed in range(3)], "job:1")
+    assert queries.regime_grid(store, MAP)[["train_loss", "n_seeds"]].values.tolist() == [[0.01, 3]]
+    assert len(queries.runs(store, MAP)) == 3
+    assert queries.maps(store).query("source == 'computed'")[["n_runs", "n_apart"]].values.tolist() == [[3, 2]]
+
+
+def test_runs_of_an_older_protocol_version_are_left_out(store, record, deliver, monkeypatch):
+    deliver([record(5, train_loss=0.5)], "job:0")
+    newer = run.PROTOCOL_VERSION + 1
+    for module in (run, check, queries):
+        monkeypatch.setattr(module, "PROTOCOL_VERSION", newer)
+    deliver([record(6)], "job:1")
+    assert queries.regime_grid(store, MAP)["x"].tolist() == [6.0]
+    assert queries.runs(store, MAP)["x"].tolist() == [6.0]
+
+
+def test_an_unknown_map_is_empty(store):
+    unknown = MapName.parse("pinn/nowhere/lbfgs")
+    assert queries.regime_grid(store, unknown).empty and queries.runs(store, unknown).empty
+
+
+def test_runs_of_a_cell_lead_to_curves_and_weights(store, record, deliver):
+    records = [record(5, 100, seed) for seed in range(3)]
+    deliver([*records, record(6)], "job:0")
+    cell = queries.runs(store, MAP, x=5.0, y=100.0)
+    assert cell["seed"].tolist() == [0, 1, 2]
+    curves = queries.curves(store, cell["cell_id"])
+    assert len(curves) == 6 and curves["train_loss"].tolist() == [1.0, 0.01] * 3
+    assert queries.weights(store, records[1].spec.cell_id).final == records[1].theta_final
+    with pytest.raises(BadRequest, match="train it first"):
+        queries.weights(store, record(70).spec.cell_id)
+    missing = record(70).spec.cell_id
+    assert queries.known_cells(store, [records[0].spec.cell_id, missing]) == {records[0].spec.cell_id}
+
+
+def test_diagnostics_make_a_map(store, record, deliver):
+    records = [record(beta, 100, seed) for beta in (5, 6) for seed in range(2)]
+    largest = [r.spec.coefficients["beta"] + r.spec.seed for r in records]
+    found = [
+        Artifact(cell_id=r.spec.cell_id, kind="hessian_extremes", numbers={"lambda_max": value})
+        for r, value in zip(records, largest, strict=True)
+    ]
+    spool.write_artifacts(found, paths.spool_new(), batch_id="d:0")
+    deliver(records, "job:0")
+    grid = queries.diagnostic_grid(store, MAP, kind="hessian_extremes", number="lambda_max")
+    assert grid[["x", "value", "n_seeds"]].values.tolist() == [[5.0, 5.5, 2], [6.0, 6.5, 2]]
+
+
+def test_many_threads_read_while_one_writes(store, record, deliver):
+    deliver([record(5)], "job:0")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        reads = [pool.submit(queries.regime_grid, store, MAP) for _ in range(60)]
+        for part in range(5):
+            deliver([record(6 + part)], f"more:{part}")
+        sizes = [read.result().shape[0] for read in reads]
+    assert min(sizes) >= 1 and len(queries.regime_grid(store, MAP)) == 6
+
+
+def test_the_package_reads_a_map_by_name(store, record, deliver):
+    deliver([record(5)], "job:0")
+    assert sciml_backend.read("pinn/convection/lbfgs")["train_loss"].tolist() == [0.01]
+    with pytest.raises(BadRequest, match="family/problem/strategy"):
+        sciml_backend.read("convection")
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("sciml_backend", {"duckdb", "torch", "pandas", "pyarrow"}),
+        ("sciml_backend.store.spool", {"duckdb", "torch", "pandas"}),
+        ("sciml_backend.store.queries", {"duckdb", "torch"}),
+    ],
+)
+def test_imports_stay_light(module, absent):
+    command = f"import sys, {module}; print(*sorted({absent!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", command], cwd=paths.ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
