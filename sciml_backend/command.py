@@ -1,0 +1,161 @@
+"""Command: a verb of the command line. The same verbs as the pages', headless."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sciml_backend.run import BadRequest, MapName, Setting
+
+
+class Command(ABC):
+    """``execute`` does the work and gives back what ``--json`` prints; ``text`` says the same for a person."""
+
+    help: ClassVar[str]
+
+    @abstractmethod
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+
+    @abstractmethod
+    def execute(self, args: argparse.Namespace) -> Any:
+        """Do it; raises BadRequest with one sentence for the person who asked."""
+
+    @abstractmethod
+    def text(self, result: Any) -> str:
+        """The result as lines for a terminal."""
+
+
+def add_map(parser: argparse.ArgumentParser) -> None:
+    """The positional name of a map."""
+    parser.add_argument("map", help="family/problem/strategy[@variant], e.g. pinn/convection/lbfgs")
+
+
+def add_runs(parser: argparse.ArgumentParser, *, many: bool) -> None:
+    """Coefficients, settings, data, seeds and precision; lists where ``many``."""
+    values = "V[,V…]" if many else "V"
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar=f"NAME={values}",
+        help="a coefficient of the problem, or a setting of the model or the strategy",
+    )
+    parser.add_argument("--data", metavar="N[,N…]" if many else "N", help="amount of data (N_f for PINNs)")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the initial weights (default 0)")
+    parser.add_argument("--seeds", metavar="S,S…", help="several seeds, trained as one batch")
+    parser.add_argument("--data-seed", type=int, default=0, help="seed of the collocation points (default 0)")
+    parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: the map's)")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where to compute."""
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default 1)")
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Where Parquet batches go."""
+    parser.add_argument("--out", type=Path, help="folder for the Parquet batches (default: the spool of the dashboard)")
+
+
+def parsed_map(text: str) -> MapName:
+    """The map's name; raises BadRequest when it is none."""
+    return MapName.parse(text)
+
+
+def numbers(text: str | None, *, what: str, whole: bool = False) -> list[Any] | None:
+    """``"5,10"`` as numbers, None as None; raises BadRequest when they are none."""
+    if text is None:
+        return None
+    try:
+        return [int(part) if whole else float(part) for part in text.split(",")]
+    except ValueError:
+        kind = "whole numbers" if whole else "numbers"
+        raise BadRequest(f"{what} takes {kind} separated by commas, got {text!r}.") from None
+
+
+def seeds(args: argparse.Namespace) -> list[int]:
+    """--seeds, else --seed, else 0; raises BadRequest when both are given."""
+    if args.seeds is not None and args.seed is not None:
+        raise BadRequest("Give --seed for one run or --seeds for several, not both.")
+    if args.seeds is not None:
+        return numbers(args.seeds, what="--seeds", whole=True) or [0]
+    return [args.seed if args.seed is not None else 0]
+
+
+def plan(args: argparse.Namespace) -> list[Any]:
+    """The runs that the arguments of ``add_map`` and ``add_runs`` ask for."""
+    from sciml_backend import catalog, sweep
+
+    name = parsed_map(args.map)
+    axes = {c.name for c in catalog.problem(name.problem).coefficients}
+    model = catalog.entry("models", catalog.family(name.family).model).cls
+    coefficients: dict[str, Sequence[float]] = {}
+    of_model: dict[str, Setting] = {}
+    of_strategy: dict[str, Setting] = {}
+    for pair in args.set:
+        key, sign, text = pair.partition("=")
+        if not sign:
+            raise BadRequest(f"--set takes NAME=VALUE, got {pair!r}.")
+        if key in axes:
+            coefficients[key] = numbers(text, what=f"--set {key}") or []
+        elif key in model.__dataclass_fields__:
+            of_model[key] = setting(text)
+        else:
+            of_strategy[key] = setting(text)
+    return sweep.plan(
+        name,
+        coefficients=coefficients,
+        data=numbers(args.data, what="--data", whole=True),
+        seeds=seeds(args),
+        data_seed=args.data_seed,
+        dtype=args.dtype,
+        model=of_model,
+        settings=of_strategy,
+    )
+
+
+def setting(text: str) -> Setting:
+    """A setting's value: true, false, a whole number, a number, else the text itself."""
+    if text in ("true", "false"):
+        return text == "true"
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text)
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as aligned columns."""
+    lines = [list(columns), *[[_cell(row.get(c)) for c in columns] for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return " ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in value.items())
+    return str(value)
+
+
+def show(command: Command, result: Any, *, as_json: bool) -> None:
+    """Print a result, as JSON without NaN or as text."""
+    print(json.dumps(result, allow_nan=False, ensure_ascii=False) if as_json else command.text(result))
+
+
+def say(sentence: str) -> None:
+    """A remark that is not the result: to standard error."""
+    print(sentence, file=sys.stderr)

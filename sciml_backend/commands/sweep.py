@@ -1,0 +1,81 @@
+"""``sweep``: train the cells of a map that do not exist yet."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sciml_backend import paths
+from sciml_backend.command import Command, add_device, add_map, add_out, add_runs, parsed_map, plan
+from sciml_backend.run import BadRequest, RunRecord, RunSpec
+
+
+class Sweep(Command):
+    """Train what is missing of a map, batch by batch; each batch is stored as it ends, so a stopped sweep resumes."""
+
+    help = "train the missing cells of a map; resumable"
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        add_map(parser)
+        add_runs(parser, many=True)
+        add_device(parser)
+        add_out(parser)
+        parser.add_argument("--workers", type=int, default=1, help="processes that train side by side (default 1)")
+
+    def execute(self, args: argparse.Namespace) -> Any:
+        from sciml_backend import catalog
+        from sciml_backend.engine.batches import batches
+        from sciml_backend.store import spool
+
+        if args.workers < 1:
+            raise BadRequest(f"--workers is at least 1, got {args.workers}.")
+        specs = plan(args)
+        name = parsed_map(args.map)
+        folder = args.out / Path(str(specs[0].map)) if args.out else paths.spool_new()
+        known = spool.existing_cells(*([folder] if args.out else []))
+        missing = [s for s in specs if s.cell_id not in known]
+        axis = catalog.problem(name.problem).axis.name
+        work = [(batch, args.device, args.threads) for batch in batches(missing, device=args.device)]
+        counts: Counter[str] = Counter()
+        with tqdm(total=len(specs), initial=len(specs) - len(missing), unit="run", desc=str(specs[0].map)) as bar:
+            for records in _trained(work, workers=args.workers):
+                spool.write_runs(records, folder, batch_id=f"sweep-{uuid.uuid4().hex}", axis=axis)
+                counts.update(r.status.name.lower() for r in records)
+                bar.update(len(records))
+        return {
+            "map": str(specs[0].map),
+            "runs": len(specs),
+            "existed": len(specs) - len(missing),
+            "trained": sum(counts.values()),
+            "statuses": dict(counts),
+            "folder": str(folder),
+        }
+
+    def text(self, result: Any) -> str:
+        statuses = ", ".join(f"{n} {s}" for s, n in result["statuses"].items()) or "none"
+        return (
+            f"{result['map']}: {result['runs']} runs, {result['existed']} existed, {result['trained']} trained "
+            f"({statuses}) into {result['folder']}"
+        )
+
+
+def _train(work: tuple[list[RunSpec], str, int]) -> list[RunRecord]:
+    from sciml_backend import sweep
+
+    batch, device, threads = work
+    return [record for records in sweep.train(batch, device=device, threads=threads) for record in records]
+
+
+def _trained(work: list[tuple[list[RunSpec], str, int]], *, workers: int) -> Iterator[list[RunRecord]]:
+    if workers == 1 or len(work) <= 1:
+        yield from map(_train, work)
+        return
+    with multiprocessing.get_context("spawn").Pool(min(workers, len(work))) as pool:
+        yield from pool.imap_unordered(_train, work)
