@@ -1,16 +1,14 @@
-"""The paper's own thresholds, Table 5 of arXiv:2605.29153, by map name."""
+"""What arXiv:2605.29153 says of regimes, by map name: the thresholds of Table 5 and the boundaries of Fig. 1."""
 
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import pandas as pd
 
+from sciml_backend import paths
 from sciml_backend.regimes.thresholds import Threshold, Thresholds
 from sciml_backend.run import MapName
-
-TABLE_5 = Path(__file__).parents[2] / "data" / "published" / "table5_thresholds.csv"
 
 _PROBLEMS = {
     "1D Convection": "convection",
@@ -25,7 +23,7 @@ _PROBLEMS = {
 @cache
 def paper_thresholds() -> dict[MapName, Thresholds]:
     """Absolute thresholds of the 18 maps in Table 5, as presets."""
-    table = pd.read_csv(TABLE_5)
+    table = pd.read_csv(paths.published() / "table5_thresholds.csv")
     return {
         MapName(row.model.lower(), _PROBLEMS[row.system], row.strategy.lower().replace("-", "")): Thresholds(
             train=Threshold(rule="absolute", value=row.train_threshold),
@@ -33,3 +31,43 @@ def paper_thresholds() -> dict[MapName, Thresholds]:
         )
         for row in table.itertuples()
     }
+
+
+FIGURE_1_FRACTIONS = {
+    MapName("pinn", "convection", "lbfgs"): (0.30, 0.30),
+    MapName("pino", "darcy", "lbfgs"): (0.46, 0.39),
+    MapName("pinode", "pendulum", "lbfgs"): (0.21, 0.21),
+}
+"""f of the range rule, for train and test, with which the boundaries drawn in Fig. 1 come back; fitted here.
+
+The last panel is L-BFGS by the paper's text; its magnitudes are those of the Adam row of Table 5."""
+
+
+def figure_1_thresholds() -> dict[MapName, Thresholds]:
+    """The range rule with the fraction that fits a published map, as presets."""
+    return {
+        name: Thresholds(train=Threshold(value=train), test=Threshold(value=test))
+        for name, (train, test) in FIGURE_1_FRACTIONS.items()
+    }
+
+
+def paper_boundaries(name: MapName) -> pd.DataFrame | None:
+    """The points of the boundaries drawn in Fig. 1: metric, level, x, y in axis values; None for other maps."""
+    points = _drawn()
+    if MapName(name.family, name.problem, name.strategy) not in FIGURE_1_FRACTIONS:
+        return None
+    return points[points["panel"] == name.family.upper()].drop(columns="panel")
+
+
+@cache
+def _drawn() -> pd.DataFrame:
+    table = pd.read_csv(paths.published() / "boundaries_digitised.csv")
+    return pd.DataFrame(
+        {
+            "panel": table["panel"],
+            "metric": table["boundary"],
+            "level": table["threshold_perturbation_pct"] / 100,
+            "x": table["x_value_lin_interp"],
+            "y": table["y_value_lin_interp"],
+        }
+    )

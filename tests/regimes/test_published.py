@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sciml_backend.regimes import LEVELS, Thresholds, boundaries
+from sciml_backend.regimes import LEVELS, Thresholds, boundaries, figure_1_thresholds, paper_boundaries
+from sciml_backend.run import MapName
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "published"
 
@@ -48,3 +49,22 @@ def test_boundaries_of_figure_1(grid, drawn, metric, level):
     assert len(away) >= 17
     assert np.median(away) <= 0.35
     assert away.max() <= 0.75
+
+
+@pytest.mark.parametrize("panel", ["PINO", "PINODE"])
+def test_fitted_fractions_bring_the_other_panels_back(panel):
+    name = next(name for name in figure_1_thresholds() if name.family == panel.lower())
+    table = pd.read_csv(PUBLISHED / "regime_maps_digitised.csv").query("panel == @panel")
+    cells = table.pivot(index=["y", "x"], columns="metric", values="value").reset_index()
+    cells = cells.rename(columns={"training_loss": "train_loss"})
+    drawn = pd.read_csv(PUBLISHED / "boundaries_digitised.csv").query("panel == @panel")
+    for found in boundaries(cells, figure_1_thresholds()[name]):
+        wanted = drawn[(drawn["boundary"] == found.metric) & (drawn["threshold_perturbation_pct"] == 100 * found.level)]
+        assert np.median(distances(wanted[["x_index", "y_index"]].to_numpy(), found.lines)) <= 0.35
+
+
+def test_boundaries_of_figure_1_by_name(drawn):
+    points = paper_boundaries(MapName("pinn", "convection", "lbfgs", "float64"))
+    assert len(points) == len(drawn)
+    assert set(points["level"]) == set(LEVELS)
+    assert paper_boundaries(MapName("pinn", "wave", "lbfgs")) is None

@@ -1,0 +1,108 @@
+"""Histories of the runs of one cell: loss, error or curvature against iterations, evaluations or seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from sciml_backend.figures.style import OKABE_ITO, figure, figure_layout, named
+
+AXES = {
+    "iteration": "iterations",
+    "evaluations": "loss-and-gradient evaluations",
+    "seconds": "seconds of one core",
+}
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+def curves(
+    history: pd.DataFrame,
+    metrics: Sequence[str] = ("train_loss", "test_error"),
+    *,
+    x: str = "iteration",
+    thresholds: Mapping[str, float] | None = None,
+    log_x: bool = False,
+    height: int = 480,
+) -> go.Figure:
+    """One panel per metric above one x axis, one line per seed, logarithmic y.
+
+    ``history`` has one row per logged point: seed, the x column (iteration, evaluations or seconds) and the metrics
+    (``lambda_max`` too where it was followed); rows without a value of a metric are left out of its line. Values that
+    a logarithmic axis cannot show leave a gap. ``thresholds`` draws a dotted line per metric.
+    """
+    panels = [
+        trace
+        for row, metric in enumerate(metrics)
+        for trace in (*_seeds(history, metric, x, row), *_threshold(history, metric, x, row, thresholds or {}))
+    ]
+    return figure(panels, _layout(metrics, x, log_x, height))
+
+
+def _seeds(history: pd.DataFrame, metric: str, x: str, row: int) -> Iterator[dict[str, Any]]:
+    for k, (seed, run) in enumerate(history.groupby("seed", sort=True)):
+        known = run[run[metric].notna()].sort_values(x)
+        values = known[metric].to_numpy(float)
+        yield {
+            "type": "scatter",
+            "name": f"seed {seed}",
+            "legendgroup": f"seed {seed}",
+            "showlegend": row == 0,
+            "x": known[x].to_numpy(float),
+            "y": np.where(np.isfinite(values) & (values > 0), values, np.nan),
+            "mode": "lines+markers" if len(known) < 3 else "lines",
+            "line": {"color": OKABE_ITO[k % len(OKABE_ITO)], "dash": DASHES[k // len(OKABE_ITO) % 4], "width": 1.8},
+            "hovertemplate": f"seed {seed}<br>{x} %{{x:.4~s}}<br>{named(metric)} %{{y:.3e}}<extra></extra>",
+            "yaxis": _key("y", row),
+        }
+
+
+def _threshold(
+    history: pd.DataFrame, metric: str, x: str, row: int, thresholds: Mapping[str, float]
+) -> Iterator[dict[str, Any]]:
+    level = thresholds.get(metric, np.nan)
+    if not history.empty and np.isfinite(level) and level > 0:
+        yield {
+            "type": "scatter",
+            "name": "threshold",
+            "legendgroup": "threshold",
+            "showlegend": row == 0,
+            "x": [float(history[x].min()), float(history[x].max())],
+            "y": [level, level],
+            "mode": "lines",
+            "line": {"color": "#8C8C8C", "dash": "dot", "width": 1.5},
+            "hovertemplate": f"threshold {level:.3g}<extra></extra>",
+            "yaxis": _key("y", row),
+        }
+
+
+def _layout(metrics: Sequence[str], x: str, log_x: bool, height: int) -> dict[str, Any]:
+    share, gap = 1 / max(len(metrics), 1), 0.03
+    panels = {
+        _key("yaxis", row): {
+            "title": {"text": named(metric)},
+            "type": "log",
+            "exponentformat": "power",
+            "domain": [1 - (row + 1) * share + gap, 1 - row * share - gap],
+        }
+        for row, metric in enumerate(metrics)
+    }
+    return figure_layout(
+        height=height,
+        xaxis={
+            "title": {"text": AXES.get(x, x)},
+            "type": "log" if log_x else "linear",
+            "anchor": _key("y", len(metrics) - 1),
+        },
+        hovermode="closest",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        uirevision="curves",
+        **panels,
+    )
+
+
+def _key(letter: str, row: int) -> str:
+    return letter if row <= 0 else f"{letter}{row + 1}"

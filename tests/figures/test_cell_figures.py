@@ -1,0 +1,95 @@
+"""Figures of one cell: curves, solution, spectrum, landscape."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from sciml_backend.figures import curves, landscape, solution, spectrum
+from sciml_backend.figures.spectrum import symlog
+
+
+@pytest.fixture
+def history():
+    step = np.arange(4)
+    run = pd.DataFrame({"iteration": 20 * step, "evaluations": 25 * step, "seconds": 0.5 * step})
+    runs = [run.assign(seed=s, train_loss=10.0**-step, test_error=[1.0, 0.5, np.nan, np.inf]) for s in (0, 1)]
+    return pd.concat(runs, ignore_index=True)
+
+
+def test_curves_are_one_line_per_seed_and_metric(history):
+    figure = curves(history, x="evaluations")
+    assert [(t.name, t.yaxis) for t in figure.data] == [
+        ("seed 0", "y"),
+        ("seed 1", "y"),
+        ("seed 0", "y2"),
+        ("seed 1", "y2"),
+    ]
+    np.testing.assert_array_equal(figure.data[0].x, [0, 25, 50, 75])
+    np.testing.assert_array_equal(figure.data[0].y, [1, 0.1, 0.01, 0.001])
+    np.testing.assert_array_equal(figure.data[2].y, [1, 0.5, np.nan])
+    assert figure.layout.yaxis.type == figure.layout.yaxis2.type == "log"
+
+
+def test_curves_show_thresholds_and_any_metric(history):
+    figure = curves(history.assign(lambda_max=7.0), ("lambda_max",), thresholds={"lambda_max": 3.0})
+    assert figure.data[-1].name == "threshold"
+    assert tuple(figure.data[-1].y) == (3.0, 3.0)
+    assert figure.layout.yaxis.title.text == "λmax"
+
+
+def test_curves_of_more_seeds_than_colours_stay_apart(history):
+    many = pd.concat([history.assign(seed=s) for s in range(9)])
+    assert len({(t.line.color, t.line.dash) for t in curves(many, ("train_loss",)).data}) == 9
+
+
+def test_solution_shares_one_scale_and_centres_the_error():
+    x, t = np.linspace(0, 1, 5), np.linspace(0, 2, 3)
+    reference = np.outer(t, x)
+    predicted = reference + 0.5
+    predicted[0, 0] = np.nan
+    figure = solution(x, t, predicted, reference)
+    learned, wanted, error = figure.data
+    assert learned.zmin == wanted.zmin == 0 and learned.zmax == wanted.zmax == 2
+    assert error.zmin == -error.zmax == -0.5
+    np.testing.assert_array_equal(wanted.z, reference.astype("f4"))
+    assert np.isnan(error.z[0, 0]) and error.z[2, 4] == 0.5
+
+
+def test_spectrum_axis_is_signed_decades_and_the_noise_floor_a_band():
+    values = np.array([-1e-2, 0.0, 1e-4, 10.0])
+    figure = spectrum(values, initial=[0.1, 0.2, 0.3, 0.0], final=[1e-9, 1, 1, 1], noise_floor=1e-3)
+    before, after = figure.data
+    np.testing.assert_allclose(before.x, [-np.log10(101), 0, np.log10(2), np.log10(100001)])
+    assert np.isnan(before.y[3]) and np.isnan(after.y[0])
+    band = figure.layout.shapes[0]
+    assert -band.x0 == band.x1 == pytest.approx(float(symlog(np.array(1e-3), 1e-4)))
+    assert "0" in figure.layout.xaxis.ticktext
+    assert list(figure.layout.xaxis.tickvals) == sorted(figure.layout.xaxis.tickvals)
+    assert len(spectrum(values, final=values).data) == 1
+    assert not spectrum(values, final=values).layout.shapes
+
+
+def test_landscape_puts_the_first_direction_on_x_and_marks_the_weights():
+    first, second = np.linspace(-1, 1, 5), np.linspace(-0.5, 0.5, 3)
+    heights = 10 * first[:, None] + second
+    heights[0, 0] = np.inf
+    surface, dot = landscape(first, second, heights).data
+    assert surface.z.shape == (3, 5)
+    assert surface.z[2, 4] == np.float32(10.5) and np.isnan(surface.z[0, 0])
+    assert (dot.x[0], dot.y[0], dot.z[0]) == (0, 0, 0)
+
+
+def test_plotly_accepts_every_attribute(history):
+    x = np.linspace(-1, 1, 5)
+    plane = np.outer(x, x)
+    figures = [
+        curves(history, ("train_loss", "test_error"), thresholds={"train_loss": 0.1}, log_x=True),
+        curves(history.iloc[:0]),
+        solution(x, x, plane, plane),
+        spectrum(x, initial=x, final=x, noise_floor=0.1),
+        landscape(x, x, plane),
+        landscape(x, x, plane * np.nan),
+    ]
+    for figure in figures:
+        go.Figure(figure.to_dict())
