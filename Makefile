@@ -1,0 +1,74 @@
+# make app       set up what is missing, then start the dashboard and print its address
+# make test      set up what is missing, then run every check and test
+# make setup     only prepare .venv (TORCH=cpu, the default, or TORCH=cuda)
+# make validate  the slow science in tests/validation
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH ?= $(or $(shell cat .venv/.torch 2>/dev/null),cpu)
+PORT ?= 8501
+ifneq ($(origin HOST),command line)
+HOST := 127.0.0.1
+endif
+
+PIP = .venv/bin/python -m pip --disable-pip-version-check
+# Two makes in one checkout take turns; the Makefile itself is the lock.
+ALONE = $(if $(shell command -v flock),flock Makefile)
+
+.PHONY: app test setup validate lint types browser clean
+.DELETE_ON_ERROR:
+
+setup: .venv/.runtime
+
+app: .venv/.runtime
+	@.venv/bin/python server.py --host $(HOST) --port $(PORT)
+
+test: lint browser
+	.venv/bin/python -m pytest
+
+validate: .venv/.development
+	.venv/bin/python -m pytest tests/validation
+
+lint: .venv/.development
+	.venv/bin/ruff check .
+	PYTHONPATH=. .venv/bin/lint-imports
+
+types: .venv/.development
+	.venv/bin/mypy
+
+# Browser tests want a chromium on PATH: taken as it is, installed where root and apt allow that, else done without.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && $(ALONE) sh -c 'apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium' \
+	  >/dev/null 2>&1 && command -v chromium >/dev/null; } \
+	  || echo "No chromium on PATH and none could be installed: the tests in tests/browser will be skipped."
+
+.venv/bin/python:
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Regime Atlas needs Python 3.11 or newer; name one with PYTHON=/path/to/python3.11."; exit 1; }
+	@$(ALONE) sh -c '[ -x .venv/bin/pip ] || $(PYTHON) -m venv .venv 2>/dev/null \
+	  || { $(PYTHON) -m venv --without-pip --clear .venv && $(PYTHON) -m pip --python .venv/bin/python install -q pip; }'
+
+# torch comes first, because the build (CPU or CUDA) is a choice that a version number does not tell.
+.venv/.torch-$(TORCH): requirements.txt | .venv/bin/python
+	@echo "Installing torch ($(TORCH)) into .venv."
+	@$(ALONE) sh -c 'set -e; pin=$$(grep ^torch== requirements.txt); rm -f .venv/.torch*; \
+	  case $(TORCH) in \
+	    cpu) $(PIP) install -q "$$pin+cpu" 2>/dev/null \
+	      || $(PIP) install -q --retries 1 "$$pin+cpu" --extra-index-url https://download.pytorch.org/whl/cpu 2>/dev/null \
+	      || $(PIP) install -q "$$pin" ;; \
+	    cuda) $(PIP) uninstall -q -y torch; $(PIP) install -q "$$pin" ;; \
+	    *) echo "TORCH is cpu or cuda, got $(TORCH)."; exit 1 ;; \
+	  esac; echo $(TORCH) >.venv/.torch; touch $@'
+
+.venv/.runtime: requirements.txt .venv/.torch-$(TORCH)
+	@echo "Installing what requirements.txt pins into .venv."
+	@$(ALONE) $(PIP) install -q -r requirements.txt
+	@touch $@
+
+.venv/.development: requirements-dev.txt .venv/.runtime
+	@echo "Installing what requirements-dev.txt pins into .venv."
+	@$(ALONE) $(PIP) install -q -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf .venv
