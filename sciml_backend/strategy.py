@@ -22,7 +22,7 @@ class Minimisable(Protocol):
     """What a strategy asks of an objective."""
 
     def value_and_gradient(self, theta: Tensor, /) -> tuple[Tensor, Tensor]:
-        """Loss (B,) and gradient (B, P) at theta (B, P)."""
+        """Loss (B,) and gradient (B, P) at theta (B, P), in new tensors: strategies keep them."""
         ...
 
     def rows(self, index: Integers, /) -> Minimisable:
