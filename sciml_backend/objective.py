@@ -58,6 +58,10 @@ class Objective(ABC):
         """Loss (B,), without a gradient."""
 
     @abstractmethod
+    def differentiable_value(self, theta: Tensor) -> Tensor:
+        """Loss (B,) by plain torch operations, which automatic differentiation may pass through any number of times."""
+
+    @abstractmethod
     def hessian_times(self, theta: Tensor, v: Tensor) -> Tensor:
         """The Hessian of each row's loss times that row of v, (B, P)."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sciml_backend.linalg.lanczos import Matvec
@@ -22,7 +23,7 @@ def trace(matvec: Matvec, probes: Tensor) -> TraceEstimate:
 
     Probes have identity covariance; signs have the smaller variance: 2 (||A||_F^2 - sum of squared diagonal).
     """
-    samples = [float((probe * matvec(probe)).sum()) for probe in probes.split(1)]
+    samples = [float((probe * matvec(probe)).sum()) for probe in torch.split(probes, 1)]
     mean = sum(samples) / len(samples)
     variance = sum((sample - mean) ** 2 for sample in samples) / (len(samples) - 1)
     return TraceEstimate(mean, (variance / len(samples)) ** 0.5)

@@ -36,9 +36,9 @@ class SpectralMeasure:
         return torch.where(self.weights > 0, self.nodes * self.weights, 0.0).sum(dim=1)
 
 
-def spectral_measure(matvec: Matvec, probes: Tensor, *, steps: int) -> SpectralMeasure:
-    """Quadratures of ``steps`` nodes from each row of ``probes`` (n, P), one row at a time to bound the memory."""
-    runs = [lanczos(matvec, probe, steps=steps) for probe in probes.split(1)]
+def spectral_measure(matvec: Matvec, probes: Tensor, *, steps: int, rows: int = 1) -> SpectralMeasure:
+    """Quadratures of ``steps`` nodes from each row of ``probes`` (n, P), ``rows`` rows at a time."""
+    runs = [lanczos(matvec, some, steps=steps) for some in torch.split(probes, rows)]
     return SpectralMeasure(
         nodes=torch.cat([run.ritz_values for run in runs]),
         weights=torch.cat([run.weights for run in runs]),

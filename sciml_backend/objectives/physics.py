@@ -227,6 +227,9 @@ class Physics(Objective):
             parts = [self._partial(theta, term, piece).double() for term, piece in self._pieces(theta)]
             return torch.stack(parts).sum(0).to(self.dtype)
 
+    def differentiable_value(self, theta: Tensor) -> Tensor:
+        return torch.stack([self._partial(theta, term, piece) for term, piece in self._pieces(theta)]).sum(0)
+
     def _fused(self, theta: Tensor, *, gradient: bool) -> tuple[Tensor, Tensor]:
         assert self._kernels is not None
         theta, index = theta.detach().contiguous(), self._index(theta)

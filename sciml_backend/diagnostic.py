@@ -1,0 +1,124 @@
+"""The contract of a diagnostic: an objective and a run's weights in, named numbers and arrays out."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml_backend.run import BadRequest, Setting
+
+if TYPE_CHECKING:
+    from sciml_backend.objective import Objective
+
+DOUBLE_UP_TO = 100_000
+"""Up to this many parameters curvature is computed in float64: float32 noise alone makes a third of the eigenvalues
+of a trained network look negative."""
+
+FEW_VECTORS = 30
+"""Above that size at most this many Lanczos vectors are kept."""
+
+
+class Finding(NamedTuple):
+    """What a diagnostic found: scalars and numpy arrays, by name."""
+
+    numbers: dict[str, float]
+    arrays: dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnostic(ABC):
+    """Something to measure about one run; the fields of a subclass are its settings, with defaults.
+
+    A subclass states its ``label`` and its docstring is shown to users; its identifier is its module's name.
+    """
+
+    label: ClassVar[str]
+
+    @abstractmethod
+    def compute(self, objective: Objective, *, theta_initial: Tensor, theta_final: Tensor) -> Finding:
+        """Measure one run from its weights (P,) before and after training, in the objective's dtype.
+
+        Raises BadRequest when the settings do not fit the run.
+        """
+
+    @classmethod
+    def defaults(cls) -> dict[str, Setting]:
+        """Every setting's name and default value."""
+        return {field.name: field.default for field in fields(cls) if field.default is not MISSING}
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Setting]) -> Self:
+        """The diagnostic with some settings changed; raises BadRequest on a name or a type it does not have."""
+        known = cls.defaults()
+        for name, value in settings.items():
+            if name not in known:
+                raise BadRequest(f"{cls.label} has no setting {name!r}; it has {', '.join(known) or 'none'}.")
+            wanted = type(known[name])
+            if type(value) is not wanted and not (wanted is float and type(value) is int):
+                raise BadRequest(f"{cls.label}: {name} must be of type {wanted.__name__}, got {value!r}.")
+        return cls(**settings)
+
+    def settings(self) -> dict[str, Setting]:
+        """Every setting's name and value."""
+        return asdict(self)
+
+    def require(self, condition: bool, sentence: str) -> None:
+        """Raise BadRequest with the diagnostic's label and ``sentence`` unless ``condition`` holds."""
+        if not condition:
+            raise BadRequest(f"{self.label}: {sentence}")
+
+
+def hessian_at(objective: Objective, theta: Tensor) -> Callable[[Tensor], Tensor]:
+    """The Hessian of ``objective`` at one point ``theta`` (P,) as an operator on rows, (B, P) to (B, P).
+
+    Raises BadRequest when the weights are not finite, or are float32 in a network small enough for float64.
+    """
+    require_finite(theta)
+    if theta.dtype != torch.float64 and theta.numel() <= DOUBLE_UP_TO:
+        raise BadRequest(
+            f"Curvature of {theta.numel()} parameters is computed in float64, got {str(theta.dtype)[6:]}: "
+            "give the objective and the weights in float64."
+        )
+    return lambda v: objective.hessian_times(theta.expand_as(v), v)
+
+
+def require_finite(theta: Tensor) -> None:
+    """Raise BadRequest when some weights are infinite or not a number."""
+    if not torch.isfinite(theta).all():
+        raise BadRequest("The run diverged: its weights are not finite, so nothing can be measured at them.")
+
+
+def affordable_steps(asked: int, theta: Tensor, *, rows: int = 1) -> int:
+    """How many of the ``asked`` Lanczos steps to take at ``theta`` (P,): at most P, and few in a large network.
+
+    ``rows`` Krylov spaces are kept at a time. Raises BadRequest, before anything is computed, when their vectors would
+    fill more than half of the free memory.
+    """
+    size = theta.numel()
+    steps = min(asked, size if size <= DOUBLE_UP_TO else FEW_VECTORS)
+    needed, free = rows * steps * size * theta.element_size(), free_memory(theta.device)
+    if needed > free // 2:
+        raise BadRequest(
+            f"{rows * steps} Lanczos vectors of {size} parameters need {needed / 2**30:.1f} GiB, more than half of the "
+            f"{free / 2**30:.1f} GiB that are free: ask for fewer steps."
+        )
+    return steps
+
+
+def free_memory(device: torch.device) -> int:
+    """Free bytes of a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """A detached copy on the CPU."""
+    return tensor.detach().cpu().numpy()

@@ -1,0 +1,1 @@
+"""What can be measured about one trained run: one diagnostic per module, discovered by the catalogue."""

@@ -1,0 +1,64 @@
+"""Extreme eigenvalues, leading eigenvectors and trace of the Hessian of the plain loss.
+
+Lanczos with full reorthogonalisation for the eigenvalues, Hutchinson's estimate for the trace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from sciml_backend.diagnostic import Diagnostic, Finding, affordable_steps, hessian_at, to_numpy
+from sciml_backend.linalg.hutchinson import trace
+from sciml_backend.linalg.lanczos import lanczos
+from sciml_backend.linalg.probes import gaussian, rademacher
+
+if TYPE_CHECKING:
+    from sciml_backend.objective import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class HessianExtremes(Diagnostic):
+    """Sharpness: the largest and the smallest eigenvalue of the loss's Hessian, and its trace.
+
+    Each eigenvalue comes with a residual norm: a true eigenvalue lies that near. The trace comes with its standard
+    error. ``eigenvalues`` (k,) and ``eigenvectors`` (k, P) are the largest in magnitude.
+    """
+
+    label: ClassVar[str] = "Sharpness"
+    at: str = "final"
+    steps: int = 80
+    vectors: int = 2
+    samples: int = 30
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.require(self.at in ("initial", "final"), f"at must be initial or final, got {self.at!r}.")
+        self.require(self.samples >= 2, f"samples must be at least 2 to give an error, got {self.samples}.")
+        self.require(1 <= self.vectors <= self.steps, f"vectors must be from 1 to steps, got {self.vectors}.")
+
+    def compute(self, objective: Objective, *, theta_initial: Tensor, theta_final: Tensor) -> Finding:
+        """Measure curvature before or after training, as ``at`` says."""
+        theta = theta_final if self.at == "final" else theta_initial
+        hessian = hessian_at(objective, theta)
+        generator = torch.Generator().manual_seed(self.seed)
+        start = gaussian(1, theta, generator=generator)
+        krylov = lanczos(hessian, start, steps=affordable_steps(self.steps, theta))
+        last = int(krylov.steps) - 1
+        self.require(last >= 0, "the Hessian is not finite at these weights.")
+        values, residuals = krylov.ritz_values[0], krylov.bounded_residuals()[0]
+        leading = krylov.leading(min(self.vectors, last + 1))
+        estimate = trace(hessian, rademacher(self.samples, theta, generator=generator))
+        numbers = {
+            "lambda_max": float(values[last]),
+            "lambda_min": float(values[0]),
+            "lambda_max_residual": float(residuals[last]),
+            "lambda_min_residual": float(residuals[0]),
+            "trace": estimate.value,
+            "trace_error": estimate.standard_error,
+        }
+        vectors = krylov.ritz_vectors(leading)[0]
+        return Finding(numbers, {"eigenvalues": to_numpy(values[leading[0]]), "eigenvectors": to_numpy(vectors)})

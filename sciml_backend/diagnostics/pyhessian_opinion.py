@@ -1,0 +1,108 @@
+"""The same curvature by the PyHessian package: an independent second opinion.
+
+Yao, Gholami, Keutzer and Mahoney (2020), arXiv:1912.07145; https://pypi.org/project/PyHessian/ version 0.1.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sciml_backend.diagnostic import Diagnostic, Finding, hessian_at
+from sciml_backend.run import BadRequest
+
+if TYPE_CHECKING:
+    from sciml_backend.objective import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class PyHessianOpinion(Diagnostic):
+    """λmax, trace and spectral quadrature of the trained run by the PyHessian package, which shares no code with ours.
+
+    PyHessian stops its trace when two running means happen to be close, so ``trace_samples`` says after how many
+    samples it did.
+    """
+
+    label: ClassVar[str] = "PyHessian, a second opinion"
+    steps: int = 100
+    runs: int = 2
+    iterations: int = 100
+    tolerance: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        counts = min(self.steps, self.runs, self.iterations)
+        self.require(counts >= 1, f"steps, runs and iterations must be at least 1, got {counts}.")
+        self.require(self.tolerance > 0, f"tolerance must be positive, got {self.tolerance}.")
+
+    def compute(self, objective: Objective, *, theta_initial: Tensor, theta_final: Tensor) -> Finding:
+        """Measure the end of the training; raises BadRequest when the package is not installed."""
+        hessian_at(objective, theta_final)  # the same demands on dtype and finiteness as ours
+        with _pyhessian(self.seed) as package:
+            weights = _Weights(objective, theta_final)
+            judge = package.hessian(
+                weights,
+                lambda outputs, targets: (outputs - targets).sum(),
+                data=(torch.empty(0), torch.zeros(1, dtype=theta_final.dtype)),
+                cuda=theta_final.is_cuda,
+            )
+            values, _ = judge.eigenvalues(maxIter=self.iterations, tol=self.tolerance, top_n=1)
+            samples = judge.trace(maxIter=self.iterations, tol=self.tolerance)
+            nodes, shares = judge.density(iter=min(self.steps, theta_final.numel()), n_v=self.runs)
+            weights.theta.grad = None  # else the graph of the gradient keeps itself alive
+        numbers = {
+            "lambda_max": float(values[0]),
+            "trace": float(np.mean(samples)),
+            "trace_samples": float(len(samples)),
+        }
+        if len(samples) > 1:
+            numbers["trace_error"] = float(np.std(samples, ddof=1) / len(samples) ** 0.5)
+        return Finding(numbers, {"nodes": np.array(nodes), "weights": np.array(shares)})
+
+
+class _Weights(nn.Module):
+    """A model whose only parameter is theta and whose output, for any input, is the run's loss."""
+
+    def __init__(self, objective: Objective, theta: Tensor) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(theta.clone())
+        self._objective = objective
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self._objective.differentiable_value(self.theta.unsqueeze(0))
+
+
+@contextmanager
+def _pyhessian(seed: int) -> Iterator[Any]:
+    """The package, with what it takes for granted: ``torch.eig``, float64 by default and a seeded global generator."""
+    try:
+        package = importlib.import_module("pyhessian")
+    except ImportError:
+        raise BadRequest("The second opinion needs the PyHessian package: pip install pyhessian==0.1.") from None
+    torch_module: Any = torch
+    dtype, removed = torch.get_default_dtype(), torch_module.eig
+    torch.set_default_dtype(torch.float64)
+    torch_module.eig = _eig
+    try:
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            torch.manual_seed(seed)
+            # It keeps the gradient's graph on the parameter; ``compute`` lets go of it.
+            warnings.filterwarnings("ignore", message="Using backward.. with create_graph=True")
+            yield package
+    finally:
+        torch_module.eig = removed
+        torch.set_default_dtype(dtype)
+
+
+def _eig(matrix: Tensor, eigenvectors: bool = False) -> tuple[Tensor, Tensor]:
+    """``torch.eig`` as torch had it, for the symmetric matrices that PyHessian gives it: (n, 2) parts and vectors."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return torch.stack([values, torch.zeros_like(values)], dim=1), vectors

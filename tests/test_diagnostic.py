@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from sciml_backend.diagnostic import FEW_VECTORS, affordable_steps
+from sciml_backend.diagnostics.spectrum import Spectrum
+from sciml_backend.run import BadRequest
+
+
+def test_settings_by_name():
+    spectrum = Spectrum.of({"steps": 20, "width": 1})
+    assert spectrum.steps == 20 and spectrum.width == 1.0
+    assert Spectrum.of(spectrum.settings()) == spectrum
+    assert Spectrum.defaults()["probes"] == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"step": 3}, "no setting 'step'"),
+        ({"steps": "3"}, "must be of type int"),
+        ({"steps": 2.5}, "must be of type int"),
+    ],
+)
+def test_wrong_settings_are_refused(settings, message):
+    with pytest.raises(BadRequest, match=message):
+        Spectrum.of(settings)
+
+
+def test_steps_fit_the_network_and_the_memory():
+    assert affordable_steps(100, torch.empty(50)) == 50
+    assert affordable_steps(100, torch.empty(5301)) == 100
+    assert affordable_steps(100, torch.empty(200_000)) == FEW_VECTORS
+    with pytest.raises(BadRequest, match="GiB"):
+        affordable_steps(30, torch.empty(1, dtype=torch.float64).expand(40_000_000_000))
