@@ -64,13 +64,18 @@ class Threshold:
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """The pair of a map: of its training loss and of its test error, and the columns these are read from."""
+    """The pair of a map: of its training loss and of its test error, and the columns these are read from.
+
+    A map that is not full yet may borrow: with a ``reference`` the rules read that map's values instead.
+    """
 
     train: Threshold = field(default_factory=Threshold)
     test: Threshold = field(default_factory=Threshold)
     train_column: str = "train_loss"
     test_column: str = "test_error"
+    reference: pd.DataFrame | None = field(default=None, compare=False, repr=False)
 
     def of(self, grid: pd.DataFrame, scale: float = 1.0) -> tuple[float, float]:
         """(T_train, T_test) of a map with one row per cell."""
-        return self.train.of(grid[self.train_column], scale), self.test.of(grid[self.test_column], scale)
+        values = grid if self.reference is None else self.reference
+        return self.train.of(values[self.train_column], scale), self.test.of(values[self.test_column], scale)

@@ -67,3 +67,9 @@ def test_the_presets_are_table_5():
         0.0038,
         0.434,
     )
+
+
+def test_a_map_that_is_not_full_borrows_the_values_of_another():
+    full = pd.DataFrame({"x": [1, 2, 3], "y": [1, 1, 1], "train_loss": [0.0, 0.5, 1.0], "test_error": [0.0, 1.0, 2.0]})
+    borrowing = Thresholds(reference=full)
+    assert borrowing.of(full.head(1), 1.2) == Thresholds().of(full, 1.2) != Thresholds().of(full.head(1), 1.2)
