@@ -4,7 +4,7 @@ from sciml_backend.regimes.boundaries import LEVELS, Boundary, boundaries, pertu
 from sciml_backend.regimes.cells import axes, complete, matrix
 from sciml_backend.regimes.improvement import improvement, paired_improvement
 from sciml_backend.regimes.labels import REGIMES, Regime, label, labelled, shares
-from sciml_backend.regimes.presets import figure_1_thresholds, paper_boundaries, paper_thresholds
+from sciml_backend.regimes.presets import default_thresholds, figure_1_thresholds, paper_boundaries, paper_thresholds
 from sciml_backend.regimes.summary import summary
 from sciml_backend.regimes.thresholds import RULES, Threshold, Thresholds
 
@@ -19,6 +19,7 @@ __all__ = [
     "axes",
     "boundaries",
     "complete",
+    "default_thresholds",
     "figure_1_thresholds",
     "improvement",
     "label",

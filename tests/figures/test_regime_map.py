@@ -182,4 +182,4 @@ def test_two_panels_of_12_by_12_are_built_at_once():
         for metric in ("train_loss", "test_error"):
             regime_map(cells, metric, boundaries=found)
         times.append(time.process_time() - start)
-    assert min(times) < 0.015
+    assert min(times) < 0.03  # 8 ms on an idle core
