@@ -20,12 +20,16 @@ from sciml_backend.run import BadRequest
 SCHEMA_VERSION = 1
 RUNS, ARTIFACTS = "runs", "artifacts"
 
-_TEXTS = ("map", "cell_id", "family", "problem", "strategy", "variant", "coefficients", "x_name", "y_name", "dtype")
-_TEXTS += ("protocol", "model", "settings", "plugin", "source", "status", "reason", "device", "kernel", "versions")
-_TEXTS += ("finished_at", "spec")
-_INTEGERS = ("seed", "data_seed", "protocol_version", "iterations", "evaluations", "threads", "chunk", "batch_rows")
-_DOUBLES = ("x", "y", "train_loss", "test_error", "test_error_l1", "heldout_error", "objective_value")
-_DOUBLES += ("gradient_norm", "seconds")
+_TEXTS = [
+    *("map", "cell_id", "family", "problem", "strategy", "variant", "coefficients", "x_name", "y_name", "dtype"),
+    *("protocol", "model", "settings", "plugin", "source", "status", "reason", "device", "kernel", "versions"),
+    *("finished_at", "spec"),
+]
+_INTEGERS = ["seed", "data_seed", "protocol_version", "iterations", "evaluations", "threads", "chunk", "batch_rows"]
+_DOUBLES = [
+    *("x", "y", "train_loss", "test_error", "test_error_l1", "heldout_error", "objective_value"),
+    *("gradient_norm", "seconds"),
+]
 
 RUN_SCHEMA = pa.schema(
     [(name, pa.string()) for name in _TEXTS]
@@ -99,8 +103,9 @@ def _read_header(path: str, _changed_at: int, _size: int) -> Header:
 
 def read_columns(path: Path, columns: list[str], *, cell_id: str | None = None) -> list[dict[str, Any]]:
     """Rows of a batch as dicts of the named columns, all of them or one cell's."""
-    rows = pq.read_table(path, columns=columns, filters=[("cell_id", "==", cell_id)] if cell_id else None)
-    return rows.to_pylist()
+    table = pq.read_table(path, columns=columns, filters=[("cell_id", "==", cell_id)] if cell_id else None)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from sciml_backend.store.batch import RUN_SCHEMA, RUNS, Header, read_columns, re
 
 _HEAVY = ("theta_initial", "theta_final", "curve_iteration", "curve_evaluations", "curve_seconds")
 _LIGHT_RUN_COLUMNS = [name for name in RUN_SCHEMA.names if name not in _HEAVY]
-_NOT_NEGATIVE = ("y", "train_loss", "test_error", "test_error_l1", "heldout_error", "gradient_norm", "seconds")
-_NOT_NEGATIVE += ("seed", "iterations", "evaluations")
+_NOT_NEGATIVE = (
+    *("y", "train_loss", "test_error", "test_error_l1", "heldout_error", "gradient_norm", "seconds"),
+    *("seed", "iterations", "evaluations"),
+)
 _OUTCOMES = {status.name.lower() for status in Status} - {"running", "reported"}
 
 
@@ -54,7 +56,7 @@ def _first_problem(header: Header, rows: list[dict[str, Any]]) -> str:
     return next(_described(check, rows), "")
 
 
-def _described(check: Any, rows: list[dict[str, Any]]) -> Iterable[str]:
+def _described(check: Callable[[dict[str, Any]], str], rows: list[dict[str, Any]]) -> Iterator[str]:
     for number, row in enumerate(rows):
         try:
             problem = check(row)

@@ -16,7 +16,8 @@ import pandas as pd
 
 from sciml_backend import paths
 from sciml_backend.run import BadRequest, MapName
-from sciml_backend.store import ingest, published
+from sciml_backend.store import published
+from sciml_backend.store.ingest import Report, load_in_place, take_in
 from sciml_backend.store.spool import require_space
 
 SCHEMA_VERSION = 1
@@ -39,7 +40,9 @@ class Store:
         self._database = database
         self._writing = threading.RLock()
         self._version = 0
-        self._cursors: set[duckdb.DuckDBPyConnection] = set()
+        self._traffic = threading.Condition()
+        self._open_cursors = 0
+        self._rebuilding: int | None = None
         self._connection = connection
 
     @classmethod
@@ -51,17 +54,16 @@ class Store:
         database = database or paths.database()
         database.parent.mkdir(parents=True, exist_ok=True)
         require_space(database.parent)
-        store = cls(_connect_or_rebuild(database), database=database)
+        store = cls(connect_or_rebuild(database), database=database)
         store.ingest(everything=True)
         return store
 
     @classmethod
     def in_memory(cls, name: MapName | None = None) -> Store:
         """A private index of all Parquet batches (of one map's runs), in memory; nothing on disk is changed."""
-        connection = duckdb.connect(":memory:", config=_config(None))
-        _create(connection)
+        connection = _create(None)
         store = cls(connection, database=None)
-        ingest.load_in_place(connection, str(name) if name else None)
+        load_in_place(connection, str(name) if name else None)
         published.load(connection)
         return store
 
@@ -77,7 +79,7 @@ class Store:
         """A number that grows whenever the answers of queries may have changed; for caches."""
         return self._version
 
-    def ingest(self, *, everything: bool = False) -> ingest.Report:
+    def ingest(self, *, everything: bool = False) -> Report:
         """Take in the batches that arrived; with ``everything`` also those taken in before that the index lacks.
 
         Raises BadRequest when the disk is nearly full.
@@ -88,21 +90,19 @@ class Store:
         with self._writing:
             try:
                 return self._take_in(everything)
-            except _DAMAGE as error:
-                _refuse_if_not_damage(error, self._database)
-                return self.rebuild()
+            except duckdb.Error as error:
+                _raise_unless_damage(error, self._database)
+        return self.rebuild()
 
-    def rebuild(self) -> ingest.Report:
+    def rebuild(self) -> Report:
         """Put the index aside and make it anew from the batches."""
         if self._database is None:
             raise BadRequest("Results in memory have no file to rebuild.")
-        with self._writing:
-            # As long as one cursor is open, connecting again would give back the damaged database.
-            for cursor in (*self._cursors, self._connection):
-                with contextlib.suppress(duckdb.Error):
-                    cursor.close()
+        with self._writing, self._alone():
+            with contextlib.suppress(duckdb.Error):
+                self._connection.close()
             _put_aside(self._database)
-            self._connection = _connect_or_rebuild(self._database)
+            self._connection = _create(self._database)
             self._version += 1
             return self._take_in(everything=True)
 
@@ -120,9 +120,9 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take_in(self, everything: bool) -> ingest.Report:
-        with self._cursor() as cursor:
-            report = ingest.take_in(cursor, everything=everything)
+    def _take_in(self, everything: bool) -> Report:
+        with self.cursor() as cursor:
+            report = take_in(cursor, everything=everything)
             changed = published.load(cursor) if everything else False
         if report.batches or report.quarantined or changed:
             self._version += 1
@@ -131,51 +131,81 @@ class Store:
     def _retrying(self, ask: Callable[[duckdb.DuckDBPyConnection], Answer]) -> Answer:
         connection = self._connection
         try:
-            with self._cursor() as cursor:
+            with self.cursor() as cursor:
                 return ask(cursor)
         except duckdb.Error as error:
-            with self._writing:  # waits for a rebuild that another thread began
-                if connection is self._connection:
-                    if self._database is None or not isinstance(error, _DAMAGE):
-                        raise
-                    _refuse_if_not_damage(error, self._database)
-                    self.rebuild()
-        with self._cursor() as cursor:
+            if self._database is None:
+                raise
+            _raise_unless_damage(error, self._database)
+        with self._writing:
+            if connection is self._connection:  # the first thread to meet the damage rebuilds for all
+                self.rebuild()
+        with self.cursor() as cursor:
             return ask(cursor)
 
     @contextlib.contextmanager
-    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        cursor = self._connection.cursor()
-        self._cursors.add(cursor)
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for the calling thread; it waits while another thread rebuilds the index."""
+        with self._traffic:
+            self._traffic.wait_for(lambda: self._rebuilding in (None, threading.get_ident()))
+            self._open_cursors += 1
+        cursor = None
         try:
+            cursor = self._connection.cursor()
             yield cursor
         finally:
-            self._cursors.discard(cursor)
-            cursor.close()
+            if cursor is not None:
+                cursor.close()
+            with self._traffic:
+                self._open_cursors -= 1
+                self._traffic.notify_all()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait until no cursor is open: connecting again would otherwise give back the same damaged database."""
+        with self._traffic:
+            self._rebuilding = threading.get_ident()
+            self._traffic.wait_for(lambda: self._open_cursors == 0)
+        try:
+            yield
+        finally:
+            with self._traffic:
+                self._rebuilding = None
+                self._traffic.notify_all()
 
 
-def _config(database: Path | None) -> dict[str, str | bool]:
-    config: dict[str, str | bool] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+def _config(database: Path | None) -> dict[str, str | bool | int | float | list[str]]:
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
     if database is not None:
         config["temp_directory"] = str(database.parent / "tmp")
     return config
 
 
-def _connect_or_rebuild(database: Path) -> duckdb.DuckDBPyConnection:
-    try:
-        connection = duckdb.connect(str(database), config=_config(database))
-        if _schema_version(connection) == SCHEMA_VERSION:
-            return connection
-        connection.close()
-    except duckdb.Error as error:
-        _refuse_if_not_damage(error, database)
+def connect_or_rebuild(database: Path) -> duckdb.DuckDBPyConnection:
+    if database.exists():
+        try:
+            connection = duckdb.connect(str(database), config=_config(database))
+            if _schema_version(connection) == SCHEMA_VERSION:
+                return connection
+            connection.close()
+        except duckdb.Error as error:
+            _raise_obstacle(error, database)
     _put_aside(database)
-    connection = duckdb.connect(str(database), config=_config(database))
-    _create(connection)
-    return connection
+    return _create(database)
 
 
-def _refuse_if_not_damage(error: duckdb.Error, database: Path) -> None:
+def _raise_unless_damage(error: duckdb.Error, database: Path) -> None:
+    _raise_obstacle(error, database)
+    # A block whose checksum is wrong comes as the plain base class.
+    if not isinstance(error, _DAMAGE) and type(error) is not duckdb.Error:
+        raise error
+
+
+def _raise_obstacle(error: duckdb.Error, database: Path) -> None:
+    """Raise BadRequest when the file is not damaged but out of reach."""
     text = str(error)
     if "lock" in text and (owner := re.search(r"PID (\d+)", text)):
         raise BadRequest(
@@ -196,11 +226,17 @@ def _schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
     return row[0] if row else None
 
 
-def _create(connection: duckdb.DuckDBPyConnection) -> None:
+def _create(database: Path | None) -> duckdb.DuckDBPyConnection:
+    try:
+        connection = duckdb.connect(str(database or ":memory:"), config=_config(database))
+    except duckdb.Error as error:
+        _raise_obstacle(error, database or Path())
+        raise
     connection.execute("BEGIN")
     connection.execute(_SCHEMA.read_text())
     connection.execute("INSERT INTO meta VALUES (?)", [SCHEMA_VERSION])
     connection.execute("COMMIT")
+    return connection
 
 
 def _put_aside(database: Path) -> None:

@@ -18,16 +18,18 @@ _RUN_COLUMNS = ", ".join(
     f'"{name}"' for name in RUN_SCHEMA.names if not name.startswith(("curve_", "theta_")) and name not in _OF_THE_MAP
 )
 _MAP_COLUMNS = "name, family, problem, strategy, variant, source, protocol_version, setup, x_name, y_name"
-_MAP_KEY = "name, source, protocol_version, setup, x_name"
 # The set-up is everything that must be equal within a map: all but the two axes and the seed.
 _SETUP = """md5(concat_ws('|', json_merge_patch(coefficients::JSON, json_object(x_name, NULL))::VARCHAR,
                           data_seed, dtype, protocol, model, settings, plugin))"""
+
+# Made of its content, so that it means the same set-up after a rebuild.
+_MAP_ID = "md5_number_lower(concat_ws('|', map, source, protocol_version, setup, x_name))"
 
 _INSERT_RUNS = (
     # Of several runs of one cell the first stays, unless it failed.
     f"""
     CREATE OR REPLACE TEMP TABLE offered AS
-    SELECT *, map AS name, {_SETUP} AS setup FROM incoming
+    SELECT *, map AS name, {_SETUP} AS setup, {_MAP_ID} AS map_id FROM incoming
     QUALIFY row_number() OVER (PARTITION BY cell_id ORDER BY status = 'failed', delivery, position) = 1
     """,
     """
@@ -40,15 +42,12 @@ _INSERT_RUNS = (
     "DELETE FROM offered WHERE cell_id IN (SELECT cell_id FROM run WHERE cell_id IN (SELECT cell_id FROM offered))",
     f"""
     INSERT INTO regime_map
-    SELECT (SELECT coalesce(max(map_id), 0) FROM regime_map) + row_number() OVER (ORDER BY first), {_MAP_COLUMNS}
-    FROM (SELECT {_MAP_COLUMNS}, min((delivery, position)) AS first FROM offered GROUP BY ALL)
-    ANTI JOIN (SELECT {_MAP_KEY} FROM regime_map) AS known USING ({_MAP_KEY})
+    SELECT DISTINCT map_id, {_MAP_COLUMNS}
+    FROM offered ANTI JOIN (SELECT map_id FROM regime_map) AS known USING (map_id)
     """,
     f"""
     INSERT INTO run (map_id, batch_id, {_RUN_COLUMNS})
-    SELECT map_id, batch_id, {_RUN_COLUMNS}
-    FROM offered JOIN (SELECT map_id, {_MAP_KEY} FROM regime_map) AS known USING ({_MAP_KEY})
-    ORDER BY delivery, position
+    SELECT map_id, batch_id, {_RUN_COLUMNS} FROM offered ORDER BY delivery, position
     """,
     """
     INSERT INTO curve

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -82,7 +83,10 @@ def thresholds(name: MapName) -> tuple[float, float] | None:
     rows = table[
         (families == name.family) & (table["system"].map(_SYSTEMS) == name.problem) & (strategies == name.strategy)
     ]
-    return None if rows.empty or name.variant else (float(rows.iloc[0, 3]), float(rows.iloc[0, 4]))
+    if rows.empty or name.variant:
+        return None
+    train, test = rows[["train_threshold", "test_threshold"]].to_numpy(dtype=float)[0]
+    return float(train), float(test)
 
 
 def boundaries(name: MapName) -> pd.DataFrame:
@@ -134,7 +138,7 @@ def _runs(values: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=RUN_SCHEMA)
 
 
-def _row(cell: dict[str, object]) -> dict[str, object]:
+def _row(cell: dict[Hashable, Any]) -> dict[str, Any]:
     panel = next(panel for panel in PANELS.values() if str(panel.map) == cell["name"])
     x, y = cell["x"], cell["y"]
     name = panel.map

@@ -46,9 +46,11 @@ def maps(store: Store) -> pd.DataFrame:
     return store.query(
         f"""
         WITH counted AS (
-            SELECT map_id, count(*) AS n_runs, count(DISTINCT (x, y)) AS n_cells,
-                   count(*) FILTER (status = 'diverged') AS n_diverged, count(*) FILTER (status = 'failed') AS n_failed
-            FROM run GROUP BY map_id)
+            SELECT map_id, count(*) AS n_cells, sum(n)::BIGINT AS n_runs,
+                   sum(diverged)::BIGINT AS n_diverged, sum(failed)::BIGINT AS n_failed
+            FROM (SELECT map_id, count(*) AS n, count(*) FILTER (status = 'diverged') AS diverged,
+                         count(*) FILTER (status = 'failed') AS failed FROM run GROUP BY map_id, x, y)
+            GROUP BY map_id)
         SELECT name, family, problem, strategy, variant, source, x_name, y_name, n_cells, n_runs, n_diverged, n_failed,
                (sum(n_runs) OVER of_map - n_runs)::BIGINT AS n_apart
         FROM regime_map JOIN counted USING (map_id) WHERE {_present()}
@@ -81,15 +83,18 @@ def runs(
     store: Store, name: MapName | str, *, x: float | None = None, y: float | None = None, source: str = "computed"
 ) -> pd.DataFrame:
     """One row per run (seed) of a map, or of its cells with this x and this y, all stored columns but the weights."""
+    chosen = {"x": x, "y": y}
+    narrowed = "".join(f" AND run.{axis} = ${axis}" for axis, value in chosen.items() if value is not None)
+    parameters = {axis: value for axis, value in chosen.items() if value is not None}
     return store.query(
-        """
+        f"""
         SELECT m.name AS map, family, problem, strategy, variant, source, protocol_version, x_name, y_name,
                run.* EXCLUDE (map_id) REPLACE (run.cell_id::VARCHAR AS cell_id)
         FROM run JOIN regime_map AS m USING (map_id)
-        WHERE run.map_id = $map_id AND ($x IS NULL OR run.x = $x) AND ($y IS NULL OR run.y = $y)
+        WHERE run.map_id = $map_id{narrowed}
         ORDER BY run.x, run.y, seed
         """,
-        {"map_id": _map_id(store, name, source), "x": x, "y": y},
+        {"map_id": _map_id(store, name, source)} | parameters,
     )
 
 
@@ -188,4 +193,5 @@ def _map_id(store: Store, name: MapName | str, source: str) -> int | None:
     if len(known) <= 1:
         return known[0][0] if known else None
     largest = "SELECT map_id FROM run WHERE map_id IN (SELECT unnest(?)) GROUP BY map_id ORDER BY count(*) DESC, map_id"
-    return store.rows(largest, [[map_id for (map_id,) in known]])[0][0]
+    map_id: int = store.rows(largest, [[map_id for (map_id,) in known]])[0][0]
+    return map_id

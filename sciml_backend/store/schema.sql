@@ -7,7 +7,7 @@ CREATE TABLE meta (schema_version INTEGER);
 
 -- Runs that may be averaged over seeds: same map, source, protocol version and every setting but x, y and seed.
 CREATE TABLE regime_map (
-    map_id           INTEGER,
+    map_id           UBIGINT,
     name             VARCHAR,
     family           VARCHAR,
     problem          VARCHAR,
@@ -21,7 +21,7 @@ CREATE TABLE regime_map (
 );
 
 CREATE TABLE run (
-    map_id          INTEGER,
+    map_id          UBIGINT,
     cell_id         UUID,
     batch_id        VARCHAR,
     x               DOUBLE,
