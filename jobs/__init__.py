@@ -1,0 +1,4 @@
+"""Background work: a durable queue, a dispatcher, and supervised worker processes.
+
+Pages and the command line call ``jobs.queue``; the server starts ``jobs.dispatcher``; everything else is inside.
+"""

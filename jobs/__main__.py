@@ -1,0 +1,170 @@
+"""The command line of the queue: ``python -m jobs list | submit | cancel | logs | requeue | work``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import TypeVar
+
+from jobs import queue
+from jobs.job import JobInfo
+from sciml_backend.run import BadRequest, MapName, RunSpec
+
+Number = TypeVar("Number", int, float)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 2 after a request that cannot be carried out."""
+    asked = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = asked.command
+    try:
+        command(asked)
+    except BadRequest as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jobs", description="Background work: train cells, examine them.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument("--json", action="store_true", help="print JSON")
+        made.set_defaults(command=command)
+        return made
+
+    add("list", _list, "Show jobs: active ones first, then the newest.").add_argument("--limit", type=int, default=50)
+    _describe_submit(add("submit", _submit, "Queue cells for training, or a diagnostic of trained cells."))
+    add("cancel", _cancel, "Stop a job; what it finished stays.").add_argument("job_id")
+    add("requeue", _requeue, "Queue a dead or cancelled job again.").add_argument("job_id")
+    logs = add("logs", _logs, "Show the end of a job's log.")
+    logs.add_argument("job_id")
+    logs.add_argument("--lines", type=int, default=50)
+    work = add("work", _work, "Dispatch jobs from here, without a server, until interrupted.")
+    work.add_argument("--until-done", action="store_true", help="end when no job is left")
+    return parser
+
+
+def _describe_submit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("map", help="family/problem/strategy[@variant]")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=V,V", help="coefficients")
+    parser.add_argument("--data", help="amounts of data, N,N; like the coefficients, the map's axis by default")
+    parser.add_argument("--seeds", default="0", help="N,N")
+    parser.add_argument("--dtype", choices=("float32", "float64"))
+    parser.add_argument("--device", help="cpu, cuda or cuda:N")
+    parser.add_argument("--what", metavar="DIAGNOSTIC", help="examine the trained cells instead of training")
+    parser.add_argument("--priority", type=int, default=0, help="higher goes first")
+    parser.add_argument("--by", default="", help="who asks")
+
+
+def _list(asked: argparse.Namespace) -> None:
+    jobs = queue.jobs(limit=asked.limit)
+    if asked.json:
+        print(json.dumps([job.to_json() for job in jobs], indent=2))
+        return
+    print("\n".join(map(_line, jobs)) if jobs else "No jobs yet; `python -m jobs submit MAP` queues one.")
+    if paused := queue.paused():
+        print(paused)
+
+
+def _submit(asked: argparse.Namespace) -> None:
+    cells = _cells(asked)
+    common = {"device": asked.device, "requested_by": asked.by, "priority": asked.priority}
+    if asked.what:
+        jobs = [queue.submit_diagnostic(cell, asked.what, **common) for cell in cells]
+    else:
+        jobs = [queue.submit_training(cells, **common)]
+    _print(jobs, asked)
+    if queue.dispatcher_pid() is None:
+        print("Nobody dispatches jobs now; start the server or `python -m jobs work`.", file=sys.stderr)
+
+
+def _cells(asked: argparse.Namespace) -> list[RunSpec]:
+    from sciml_backend import sweep  # only this command needs the compute side
+
+    return sweep.plan(
+        MapName.parse(asked.map),
+        coefficients=dict(_assignment(text) for text in asked.set),
+        data=_numbers(asked.data, int) if asked.data else None,
+        seeds=_numbers(asked.seeds, int),
+        dtype=asked.dtype,
+    )
+
+
+def _assignment(text: str) -> tuple[str, list[float]]:
+    name, equals, values = text.partition("=")
+    if not equals:
+        raise BadRequest(f"--set takes NAME=VALUE[,VALUE…], got {text!r}.")
+    return name, _numbers(values, float)
+
+
+def _numbers(text: str, kind: Callable[[str], Number]) -> list[Number]:
+    try:
+        return [kind(value) for value in text.split(",")]
+    except ValueError:
+        raise BadRequest(f"Numbers are separated by commas, as in 5,10,30; got {text!r}.") from None
+
+
+def _cancel(asked: argparse.Namespace) -> None:
+    _print([queue.cancel(asked.job_id)], asked)
+
+
+def _requeue(asked: argparse.Namespace) -> None:
+    _print([queue.requeue(asked.job_id)], asked)
+
+
+def _logs(asked: argparse.Namespace) -> None:
+    text = queue.log_tail(asked.job_id, asked.lines)
+    print(json.dumps({"job_id": asked.job_id, "log": text}) if asked.json else text)
+
+
+def _work(asked: argparse.Namespace) -> None:
+    from jobs.dispatcher import start_dispatcher
+
+    stop = threading.Event()
+
+    def stop_on(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    dispatcher = start_dispatcher()
+    signal.signal(signal.SIGTERM, stop_on)
+    signal.signal(signal.SIGINT, stop_on)
+    try:
+        _watch(asked, stop, idle=dispatcher.idle)
+    finally:
+        dispatcher.stop()
+
+
+def _watch(asked: argparse.Namespace, stop: threading.Event, *, idle: Callable[[], bool]) -> None:
+    """Print every change until stopped or, where asked for, until no job is left."""
+    shown = {job.job_id: (job.state, job.n_done) for job in queue.jobs() if not job.state.active}
+    while True:
+        last = asked.until_done and idle()
+        for job in queue.jobs():
+            if shown.get(job.job_id) != (job.state, job.n_done):
+                shown[job.job_id] = (job.state, job.n_done)
+                _print([job], asked)
+        if last or stop.wait(0.5):
+            return
+
+
+def _print(jobs: Sequence[JobInfo], asked: argparse.Namespace) -> None:
+    for job in jobs:
+        print(json.dumps(job.to_json()) if asked.json else _line(job), flush=True)
+
+
+def _line(job: JobInfo) -> str:
+    what = " ".join([job.spec.get("diagnostic", job.kind), *job.spec.get("maps", [])])
+    line = f"{job.job_id}  {job.state:<10}  {job.n_done:>4}/{job.n_cells:<4}  {what}"
+    return f"{line}  {job.error_text}" if job.error_text else line
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,367 @@
+"""The control store: jobs, their cells, claims and events in one SQLite file (WAL, synchronous=FULL).
+
+Every change of state is a compare-and-set on (job_id, state, attempt) and leaves an event row in the same
+transaction; whoever acts on a stale view changes nothing. A connection lives as long as one operation, so that any
+thread and any process may call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jobs.job import ACTIVE, ON_A_WORKER, TRANSITIONS, JobInfo, State, new_job_id
+from jobs.parts import cut
+from sciml_backend.run import BadRequest, RunSpec
+
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 10.0
+
+Value = str | int | float | None
+
+
+def now() -> str:
+    """UTC in ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """What the dispatcher knows of a job: ``state`` and ``attempt`` are the expectation of its next transition."""
+
+    job_id: str
+    kind: str
+    state: State
+    attempt: int
+    failures: int
+    max_attempts: int
+    claims_cells: bool
+    spec: Mapping[str, Any]
+
+    @property
+    def engine_key(self) -> str:
+        """The name under which the engine runs this attempt."""
+        return f"{self.job_id}.{self.attempt}"
+
+    def now(self, state: State) -> Ticket:
+        """The same attempt after a transition."""
+        return replace(self, state=state)
+
+
+class ControlStore:
+    """The queue's memory in ``path``; made on first use."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA synchronous = FULL")
+            if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+                self._migrate(db)
+            yield db
+        finally:
+            db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._open() as db, _immediate(db):
+            yield db
+
+    def _migrate(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA journal_mode = WAL")
+        with _immediate(db):
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise BadRequest(
+                    f"{self.path} was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION}); "
+                    "update this installation or name another folder in ATLAS_DATA."
+                )
+            if version == 0:
+                for statement in Path(__file__).with_name("schema.sql").read_text().split(";\n"):
+                    db.execute(statement)
+                db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    # --- asking ------------------------------------------------------------------------------------------------------
+
+    def jobs(self, *, limit: int = 100) -> list[JobInfo]:
+        """Active jobs first, then the newest."""
+        order = f"ORDER BY state IN ({_marks(ACTIVE)}) DESC, job_id DESC LIMIT ?"
+        with self._open() as db:
+            return [_info(row) for row in db.execute(f"SELECT * FROM job {order}", (*ACTIVE, limit))]
+
+    def job(self, job_id: str) -> JobInfo:
+        """One job; raises BadRequest when there is none."""
+        with self._open() as db:
+            return _info(_row(db, job_id))
+
+    def events(self, job_id: str) -> list[Mapping[str, Any]]:
+        """The job's transitions, oldest first."""
+        with self._open() as db:
+            return [dict(row) for row in db.execute("SELECT * FROM job_event WHERE job_id = ? ORDER BY seq", (job_id,))]
+
+    def claims(self) -> dict[str, str]:
+        """The job that holds each claimed cell, by cell_id."""
+        with self._open() as db:
+            return dict(tuple(row) for row in db.execute("SELECT cell_id, job_id FROM cell_claim"))
+
+    def parts(self, job_id: str) -> dict[int, list[RunSpec]]:
+        """The job's cells, by part."""
+        parts: dict[int, list[RunSpec]] = {}
+        with self._open() as db:
+            for part, spec in db.execute("SELECT part, spec FROM job_cell WHERE job_id = ? ORDER BY part", (job_id,)):
+                parts.setdefault(part, []).append(RunSpec.from_json(json.loads(spec)))
+        return parts
+
+    def cell_ids(self, job_id: str) -> list[str]:
+        """The job's cells."""
+        with self._open() as db:
+            return [row[0] for row in db.execute("SELECT cell_id FROM job_cell WHERE job_id = ?", (job_id,))]
+
+    def tickets(self, states: Sequence[State], *, limit: int = -1) -> list[Ticket]:
+        """Jobs in these states as the dispatcher serves them: by priority, then by age."""
+        order = f"WHERE state IN ({_marks(states)}) ORDER BY priority DESC, job_id LIMIT ?"
+        with self._open() as db:
+            return [_ticket(row) for row in db.execute(f"SELECT * FROM job {order}", (*states, limit))]
+
+    # --- changing ----------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        kind: str,
+        cells: Sequence[RunSpec],
+        *,
+        spec: Mapping[str, Any],
+        claim: bool,
+        requested_by: str = "",
+        priority: int = 0,
+        max_attempts: int = 3,
+    ) -> JobInfo:
+        """Queue a job for ``cells``; with ``claim`` only for those that no active job holds, which it then holds.
+
+        Raises BadRequest when no cell is left, or when the same request is active.
+        """
+        by_id = {cell.cell_id: cell for cell in cells}
+        if not by_id:
+            raise BadRequest("A job needs at least one cell, got none; choose cells that are missing.")
+        with self._transaction() as db:
+            if claim:
+                by_id = _unclaimed(db, by_id)
+            job_id, parts = new_job_id(), cut(by_id.values())
+            spec_hash = _spec_hash(kind, spec, sorted(by_id))
+            _refuse_twin(db, spec_hash)
+            row = {
+                "job_id": job_id, "kind": kind, "requested_by": requested_by, "spec_json": _text(spec),
+                "spec_hash": spec_hash, "priority": priority, "max_attempts": max_attempts,
+                "claims_cells": claim, "state": State.QUEUED, "n_cells": len(by_id), "created_at": now(),
+            }  # fmt: skip
+            db.execute(f"INSERT INTO job ({', '.join(row)}) VALUES ({_marks(row)})", tuple(row.values()))
+            db.executemany(
+                "INSERT INTO job_cell VALUES (?, ?, ?, ?)",
+                [(job_id, part, s.cell_id, _text(s.to_json())) for part, specs in enumerate(parts) for s in specs],
+            )
+            if claim:
+                _claim(db, job_id)
+            _event(db, job_id, 1, to=State.QUEUED, actor=requested_by or "queue")
+            return _info(_row(db, job_id))
+
+    def move(
+        self,
+        ticket: Ticket,
+        to: State,
+        *,
+        actor: str,
+        detail: str = "",
+        changes: Mapping[str, Value] | None = None,
+    ) -> bool:
+        """One transition if the job is still in the ticket's state and attempt; False, and nothing done, if not."""
+        if to not in TRANSITIONS[ticket.state]:
+            raise ValueError(f"A job never goes from {ticket.state} to {to}.")
+        with self._transaction() as db:
+            return _move(db, ticket, to, actor=actor, detail=detail, changes=changes or {})
+
+    def cancel(self, job_id: str, *, actor: str) -> JobInfo:
+        """Stop a job: at once when it waits, else its worker is told; raises BadRequest when it has ended."""
+        with self._transaction() as db:
+            ticket = _ticket(_row(db, job_id))
+            if not ticket.state.active:
+                raise BadRequest(f"Job {job_id} has ended ({ticket.state}); there is nothing to cancel.")
+            if ticket.state is not State.CANCELLING:
+                running = ticket.state in ON_A_WORKER
+                to = State.CANCELLING if running else State.CANCELLED
+                _move(db, ticket, to, actor=actor, detail="cancelled", changes={"cancel_requested": 1})
+            return _info(_row(db, job_id))
+
+    def requeue(self, job_id: str, *, actor: str) -> JobInfo:
+        """Queue a dead or cancelled job again; raises BadRequest when it is neither or its cells are held elsewhere."""
+        with self._transaction() as db:
+            row = _row(db, job_id)
+            ticket = _ticket(row)
+            if ticket.state not in (State.DEAD, State.CANCELLED):
+                raise BadRequest(f"Job {job_id} is {ticket.state}; only a dead or cancelled job can be queued again.")
+            _refuse_twin(db, row["spec_hash"])
+            if ticket.claims_cells:
+                _claim(db, job_id)
+            changes = {"failures": 0, "cancel_requested": 0, "error_class": None, "error_text": None,
+                       "finished_at": None}  # fmt: skip
+            _move(db, ticket, State.QUEUED, actor=actor, detail="requeued", changes=changes)
+            return _info(_row(db, job_id))
+
+    def heartbeat(self, ticket: Ticket, *, lease: float, progress: Mapping[str, Any]) -> None:
+        """Renew the lease of a running attempt for ``lease`` seconds and note how far it is; no transition."""
+        n_done = progress.get("done")
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE job SET heartbeat_at = ?, lease_until = ?, n_done = ifnull(?, n_done), progress_json = ? "
+                f"WHERE job_id = ? AND attempt = ? AND state IN ({_marks(ON_A_WORKER)})",
+                (now(), time.time() + lease, n_done, _text(progress), ticket.job_id, ticket.attempt, *ON_A_WORKER),
+            )
+
+    def due(self) -> list[Ticket]:
+        """Jobs in RETRY_WAIT whose waiting time is over."""
+        with self._open() as db:
+            query = "SELECT * FROM job WHERE state = ? AND not_before <= ?"
+            return [_ticket(row) for row in db.execute(query, (State.RETRY_WAIT, time.time()))]
+
+    def note(self, key: str, value: str) -> None:
+        """Write a line of ``meta``."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def noted(self, key: str) -> str:
+        """Read a line of ``meta``; empty when there is none."""
+        with self._open() as db:
+            row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            return row[0] if row else ""
+
+
+@contextmanager
+def _immediate(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _marks(values: Sequence[Any] | Mapping[str, Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def _spec_hash(kind: str, spec: Mapping[str, Any], cell_ids: Sequence[str]) -> str:
+    return hashlib.sha256(_text({"kind": kind, "spec": spec, "cells": cell_ids}).encode()).hexdigest()
+
+
+def _row(db: sqlite3.Connection, job_id: str) -> sqlite3.Row:
+    row: sqlite3.Row | None = db.execute("SELECT * FROM job WHERE job_id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise BadRequest(f"There is no job {job_id!r}; `python -m jobs list` shows the jobs.")
+    return row
+
+
+def _info(row: sqlite3.Row) -> JobInfo:
+    same = ("job_id", "kind", "attempt", "n_cells", "n_done", "created_at", "started_at", "finished_at",
+            "requested_by", "priority", "error_class", "error_text")  # fmt: skip
+    return JobInfo(
+        **{name: row[name] for name in same},
+        state=State(row["state"]),
+        spec=json.loads(row["spec_json"]),
+        progress=json.loads(row["progress_json"]),
+    )
+
+
+def _ticket(row: sqlite3.Row) -> Ticket:
+    same = ("job_id", "kind", "attempt", "failures", "max_attempts")
+    return Ticket(
+        **{name: row[name] for name in same},
+        state=State(row["state"]),
+        claims_cells=bool(row["claims_cells"]),
+        spec=json.loads(row["spec_json"]),
+    )
+
+
+def _event(
+    db: sqlite3.Connection,
+    job_id: str,
+    attempt: int,
+    *,
+    to: State,
+    actor: str,
+    start: State | None = None,
+    detail: str = "",
+) -> None:
+    db.execute(
+        "INSERT INTO job_event (job_id, attempt, from_state, to_state, actor, ts, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (job_id, attempt, start, to, actor, now(), detail),
+    )
+
+
+def _move(
+    db: sqlite3.Connection, ticket: Ticket, to: State, *, actor: str, detail: str, changes: Mapping[str, Value]
+) -> bool:
+    columns: dict[str, Value] = {**changes, "state": to}
+    if to is State.QUEUED:
+        columns |= {"attempt": ticket.attempt + 1, "owner": None, "engine_key": None, "lease_until": None}
+    if not to.active:
+        columns |= {"finished_at": now(), "lease_until": None}
+    assignments = ", ".join(f"{name} = ?" for name in columns)
+    done = db.execute(
+        f"UPDATE job SET {assignments} WHERE job_id = ? AND state = ? AND attempt = ?",
+        (*columns.values(), ticket.job_id, ticket.state, ticket.attempt),
+    )
+    if done.rowcount != 1:
+        return False
+    _event(db, ticket.job_id, ticket.attempt, to=to, actor=actor, start=ticket.state, detail=detail)
+    if not to.active:
+        db.execute("DELETE FROM cell_claim WHERE job_id = ?", (ticket.job_id,))
+    return True
+
+
+def _unclaimed(db: sqlite3.Connection, by_id: Mapping[str, RunSpec]) -> dict[str, RunSpec]:
+    query = "SELECT cell_id, job_id FROM cell_claim WHERE cell_id IN (SELECT value FROM json_each(?))"
+    claimed = dict(tuple(row) for row in db.execute(query, (json.dumps(list(by_id)),)))
+    free = {cell_id: cell for cell_id, cell in by_id.items() if cell_id not in claimed}
+    if not free:
+        cells = "The cell is" if len(by_id) == 1 else f"All {len(by_id)} cells are"
+        raise BadRequest(
+            f"{cells} queued or running already, in job {_some(claimed.values())}; wait for it, or cancel it first."
+        )
+    return free
+
+
+def _claim(db: sqlite3.Connection, job_id: str) -> None:
+    query = "SELECT DISTINCT c.job_id FROM cell_claim c JOIN job_cell j USING (cell_id) WHERE j.job_id = ?"
+    if holders := [row[0] for row in db.execute(query, (job_id,))]:
+        raise BadRequest(f"Some of its cells are queued or running in job {_some(holders)}; wait for it to end.")
+    db.execute("INSERT INTO cell_claim SELECT cell_id, job_id FROM job_cell WHERE job_id = ?", (job_id,))
+
+
+def _refuse_twin(db: sqlite3.Connection, spec_hash: str) -> None:
+    query = f"SELECT job_id, state FROM job WHERE spec_hash = ? AND state IN ({_marks(ACTIVE)})"
+    if twin := db.execute(query, (spec_hash, *ACTIVE)).fetchone():
+        raise BadRequest(f"The same request is {twin['state']} already, as job {twin['job_id']}.")
+
+
+def _some(job_ids: Any) -> str:
+    return ", ".join(sorted(set(job_ids))[:3])

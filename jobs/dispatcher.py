@@ -1,0 +1,209 @@
+"""The dispatcher: the thread that moves jobs between the control store and the engine.
+
+Nothing it knows is only in memory: killed at any point, the next one finds every job in the control store and every
+finished part in the spool.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.control import ControlStore, Ticket, Value, now
+from jobs.delivery import arrival
+from jobs.engine import LOST, LocalEngine, Message, Outcome
+from jobs.job import ON_A_WORKER, State
+from jobs.kind import Task
+from jobs.logs import tail
+from jobs.owner import Ownership
+from sciml_backend import paths
+from sciml_backend.run import BadRequest
+from sciml_backend.store.spool import require_space
+
+logger = logging.getLogger(__name__)
+
+ACTOR = "dispatcher"
+PAUSED = "paused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Times in seconds: a round, between notes of progress, a lease, to stop, the first and the longest wait."""
+
+    tick: float = 0.2
+    note: float = 1.0
+    lease: float = 60.0
+    stop: float = 10.0
+    first_retry: float = 2.0
+    longest_retry: float = 300.0
+
+
+class Dispatcher:
+    """Dispatches from construction until ``stop``; raises BadRequest when another process does.
+
+    With ``wait_for_ingest`` a job has succeeded only when the store's owner has taken in its batches.
+    """
+
+    def __init__(
+        self,
+        control: ControlStore | None = None,
+        *,
+        engine: LocalEngine | None = None,
+        pace: Pace | None = None,
+        wait_for_ingest: bool = False,
+    ) -> None:
+        self.control = control or ControlStore(paths.control())
+        self.engine = engine or LocalEngine()
+        self.pace = pace or Pace()
+        self._wait_for_ingest = wait_for_ingest
+        self._ownership = Ownership(self.control)
+        self._messages: dict[str, Message] = {}
+        self._noted: dict[str, tuple[Message, float]] = {}
+        self._paused = ""
+        self._stop = threading.Event()
+        self.engine.on_progress(self._hear)
+        # Children die with the thread that started them, so this one starts, watches and stops them all.
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop dispatching, stop the workers, put their jobs back into the queue."""
+        self._stop.set()
+        self._thread.join()
+
+    def idle(self) -> bool:
+        """Whether no job is left to wait for."""
+        return not self.control.tickets([state for state in State if state.active], limit=1)
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._guarded(self._return_to_queue, "its dispatcher had ended")
+            while not self._stop.is_set():
+                self._guarded(self._tick)
+                self._stop.wait(self.pace.tick)
+        finally:
+            self.engine.close(grace=self.pace.stop)
+            self._guarded(self._return_to_queue, "the dispatcher was stopped")
+            self._guarded(self._ownership.release)
+
+    def _guarded(self, action: Any, *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except Exception:  # a full disk or a busy file now is no reason to leave the jobs alone for ever
+            logger.exception("The dispatcher could not finish a round; it goes on.")
+
+    def _hear(self, key: str, message: Message) -> None:
+        self._messages[key] = message
+
+    def _tick(self) -> None:
+        watched = self.control.tickets(ON_A_WORKER)
+        outcomes = self.engine.status([ticket.engine_key for ticket in watched])
+        for ticket in watched:
+            self._watch(ticket, outcomes.get(ticket.engine_key, LOST))
+        for ticket in self.control.tickets([State.INGESTING]):
+            self._confirm(ticket)
+        for ticket in self.control.due():
+            self.control.move(ticket, State.QUEUED, actor=ACTOR, detail="tried again")
+        if room := self.engine.capacity():
+            queued = self.control.tickets([State.QUEUED], limit=room)
+            if queued and self._may_start():
+                for ticket in queued:
+                    self._start(ticket)
+
+    def _return_to_queue(self, reason: str) -> None:
+        tickets = self.control.tickets(ON_A_WORKER)
+        outcomes = self.engine.status([ticket.engine_key for ticket in tickets])
+        for ticket in tickets:
+            outcome = outcomes.get(ticket.engine_key)
+            if ticket.state is State.CANCELLING:
+                self.control.move(ticket, State.CANCELLED, actor=ACTOR, detail=reason)
+            elif outcome is not None and outcome.ok:
+                self.control.move(ticket, State.INGESTING, actor=ACTOR)
+            else:
+                self.control.move(ticket, State.QUEUED, actor=ACTOR, detail=reason)
+
+    # --- one job -----------------------------------------------------------------------------------------------------
+
+    def _may_start(self) -> bool:
+        paused = ""
+        try:
+            require_space(paths.var())
+        except BadRequest as problem:
+            paused = str(problem)
+        if paused != self._paused:
+            self.control.note(PAUSED, paused)
+            self._paused = paused
+        return not paused
+
+    def _start(self, ticket: Ticket) -> None:
+        lease = time.time() + self.pace.lease
+        changes: dict[str, Value] = {"engine_key": ticket.engine_key, "owner": ACTOR, "lease_until": lease}
+        if not self.control.move(ticket, State.SUBMITTED, actor=ACTOR, changes=changes):
+            return
+        submitted = ticket.now(State.SUBMITTED)
+        parts = self.control.parts(ticket.job_id)
+        task = Task(job_id=ticket.job_id, attempt=ticket.attempt, kind=ticket.kind, spec=ticket.spec, parts=parts)
+        try:
+            self.engine.submit(ticket.engine_key, task.to_text(), job_id=ticket.job_id)
+        except OSError as error:
+            self._fail(submitted, Outcome(ok=False, error_class="OSError", error_text=str(error), retry=True))
+
+    def _watch(self, ticket: Ticket, outcome: Outcome | None) -> None:
+        if outcome is None and ticket.state is State.CANCELLING:
+            self.engine.cancel(ticket.engine_key)
+        elif outcome is None:
+            self._follow(ticket)
+        else:
+            self._messages.pop(ticket.engine_key, None)
+            self._noted.pop(ticket.engine_key, None)
+            self._end(ticket, outcome)
+
+    def _follow(self, ticket: Ticket) -> None:
+        message = self._messages.get(ticket.engine_key)
+        if message and ticket.state is State.SUBMITTED:
+            self.control.move(ticket, State.RUNNING, actor=ACTOR, changes={"started_at": now()})
+        noted, noted_at = self._noted.get(ticket.engine_key, ({}, 0.0))
+        age = time.monotonic() - noted_at
+        if message and (age > self.pace.lease / 6 or (message is not noted and age > self.pace.note)):
+            self._noted[ticket.engine_key] = (message, time.monotonic())
+            progress = {name: value for name, value in message.items() if name != "event"}
+            self.control.heartbeat(ticket, lease=self.pace.lease, progress=progress)
+
+    def _end(self, ticket: Ticket, outcome: Outcome) -> None:
+        if ticket.state is State.CANCELLING:
+            self.control.move(ticket, State.CANCELLED, actor=ACTOR)
+        elif outcome.ok:
+            self.control.move(ticket, State.INGESTING, actor=ACTOR)
+        else:
+            self._fail(ticket, outcome)
+
+    def _confirm(self, ticket: Ticket) -> None:
+        cells = self.control.cell_ids(ticket.job_id)
+        found = arrival(ticket.job_id, cells, stored_elsewhere_counts=ticket.claims_cells)
+        if found.missing:
+            text = f"{found.missing} of {len(cells)} cells were computed but are not in the spool."
+            self._fail(ticket, Outcome(ok=False, error_class="NotDelivered", error_text=text, retry=True))
+        elif not (self._wait_for_ingest and found.waiting):
+            self.control.move(ticket, State.SUCCEEDED, actor=ACTOR, changes={"n_done": len(cells)})
+
+    def _fail(self, ticket: Ticket, outcome: Outcome) -> None:
+        failures = ticket.failures + 1
+        error = {"error_class": outcome.error_class, "error_text": outcome.error_text}
+        if outcome.retry and failures < ticket.max_attempts:
+            wait = min(self.pace.longest_retry, self.pace.first_retry * 2 ** (failures - 1)) * random.uniform(0.5, 1.5)
+            changes: dict[str, Value] = {**error, "failures": failures, "not_before": time.time() + wait}
+            self.control.move(ticket, State.RETRY_WAIT, actor=ACTOR, detail=outcome.error_text, changes=changes)
+        else:
+            detail = f"{outcome.error_text}\n{tail(ticket.job_id, lines=20)}"
+            self.control.move(ticket, State.DEAD, actor=ACTOR, detail=detail, changes={**error, "failures": failures})
+
+
+def start_dispatcher(*, wait_for_ingest: bool = False) -> Dispatcher:
+    """Dispatch this installation's jobs from a thread of this process; raises BadRequest when another one does."""
+    return Dispatcher(wait_for_ingest=wait_for_ingest)

@@ -1,0 +1,97 @@
+"""The queue: what pages and the command line call. Needs neither torch nor a database server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from jobs import logs
+from jobs.control import ControlStore
+from jobs.job import JobInfo, State
+from jobs.owner import owner_pid
+from sciml_backend import paths
+from sciml_backend.run import RunSpec, Setting
+
+__all__ = ["JobInfo", "State"]
+
+
+def submit_training(
+    specs: Sequence[RunSpec], *, device: str | None = None, requested_by: str = "", priority: int = 0
+) -> JobInfo:
+    """Queue the training of these cells, less those that are queued or running already.
+
+    ``device`` is cpu, cuda or cuda:N (default ``ATLAS_DEVICE``, else cpu); higher ``priority`` goes first. Raises
+    BadRequest when no cell is left.
+    """
+    spec = {"maps": sorted({str(cell.map) for cell in specs}), "device": device or _device()}
+    return _control().submit("train", specs, spec=spec, claim=True, requested_by=requested_by, priority=priority)
+
+
+def submit_diagnostic(
+    spec: RunSpec,
+    kind: str,
+    *,
+    settings: Mapping[str, Setting] | None = None,
+    device: str | None = None,
+    requested_by: str = "",
+    priority: int = 0,
+) -> JobInfo:
+    """Queue a diagnostic of one trained cell; raises BadRequest when the same one is queued or running."""
+    where = {"maps": [str(spec.map)], "device": device or _device()}
+    asked = {**where, "diagnostic": kind, "settings": dict(settings or {})}
+    return _control().submit("diagnose", [spec], spec=asked, claim=False, requested_by=requested_by, priority=priority)
+
+
+def jobs(*, limit: int = 100) -> list[JobInfo]:
+    """Active jobs first, then the newest."""
+    return _control().jobs(limit=limit)
+
+
+def job(job_id: str) -> JobInfo:
+    """One job; raises BadRequest when there is none."""
+    return _control().job(job_id)
+
+
+def cells(job_id: str) -> list[RunSpec]:
+    """The cells of a job; raises BadRequest when there is no such job."""
+    _control().job(job_id)
+    return [cell for part in _control().parts(job_id).values() for cell in part]
+
+
+def cancel(job_id: str, *, requested_by: str = "") -> JobInfo:
+    """Stop a job; its finished cells stay. Raises BadRequest when it has ended."""
+    return _control().cancel(job_id, actor=requested_by or "queue")
+
+
+def requeue(job_id: str, *, requested_by: str = "") -> JobInfo:
+    """Queue a dead or cancelled job again; raises BadRequest when it is neither or its cells are taken."""
+    return _control().requeue(job_id, actor=requested_by or "queue")
+
+
+def log_tail(job_id: str, lines: int = 50) -> str:
+    """The last lines of a job's log; raises BadRequest when there is no such job."""
+    _control().job(job_id)
+    return logs.tail(job_id, lines=lines)
+
+
+def claimed_cells() -> dict[str, str]:
+    """The cells that are queued or in training now, each with its job_id."""
+    return _control().claims()
+
+
+def dispatcher_pid() -> int | None:
+    """The process that dispatches jobs now; None when nobody does, so that jobs wait."""
+    return owner_pid(_control())
+
+
+def paused() -> str:
+    """Why no job is started at present, as one sentence; empty when nothing is in the way."""
+    return _control().noted("paused")
+
+
+def _control() -> ControlStore:
+    return ControlStore(paths.control())
+
+
+def _device() -> str:
+    return os.environ.get("ATLAS_DEVICE") or "cpu"

@@ -1,0 +1,86 @@
+"""The worker: a child process that does one attempt at a job and dies with its parent.
+
+It reads a ``Task`` from standard input and writes JSON lines to standard output: ``{"event": "started" | "progress" |
+"end" | "error", ...}``. Whatever libraries print goes to the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jobs import kind
+from sciml_backend.run import BadRequest
+
+PR_SET_PDEATHSIG = 1
+OUT_OF_MEMORY_FIRST = 500
+STOPPED = 128 + signal.SIGTERM
+
+
+def main() -> int:
+    """Do the task of standard input; the exit code is 0 when every part was written."""
+    die_with(int(sys.argv[1]))
+    tell = _private_stdout()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    tell({"event": "started", "pid": os.getpid()})
+    try:
+        task = kind.Task.from_text(sys.stdin.read())
+        kind.load(task.kind).run(
+            task, report=lambda progress: tell({"event": "progress", **progress}), should_stop=stop.is_set
+        )
+    except Exception as error:
+        if not isinstance(error, BadRequest):
+            traceback.print_exc()
+        tell({"event": "error", **describe(error)})
+        return 1
+    if stop.is_set():
+        return STOPPED
+    tell({"event": "end"})
+    return 0
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the parent (its thread that started us) ends, and before it when memory runs out."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(str(OUT_OF_MEMORY_FIRST))
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(1)
+
+
+def describe(error: Exception) -> Mapping[str, Any]:
+    """An error as a message: one sentence, and whether another try may help."""
+    text = str(error).strip().split("\n")[0]
+    if isinstance(error, BadRequest):
+        return {"class": "BadRequest", "text": text, "retry": False}
+    name = type(error).__name__
+    of_the_machine = isinstance(error, OSError | MemoryError) or "out of memory" in text or "CUDA error" in text
+    return {"class": name, "text": f"{name}: {text}; the log has the details.", "retry": of_the_machine}
+
+
+def _private_stdout() -> Callable[[Mapping[str, Any]], None]:
+    """A function that writes JSON lines to what was standard output; prints go to standard error from now on."""
+    lines = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def tell(message: Mapping[str, Any]) -> None:
+        with lock:
+            lines.write(json.dumps(message) + "\n")
+
+    return tell
+
+
+if __name__ == "__main__":
+    sys.exit(main())

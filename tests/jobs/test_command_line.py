@@ -1,0 +1,47 @@
+"""``python -m jobs``: the verbs, JSON, and one sentence for what cannot be done."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from jobs.__main__ import main
+
+
+def test_list_says_so_when_there_is_nothing(capsys):
+    assert main(["list"]) == 0
+    assert "No jobs yet" in capsys.readouterr().out
+
+
+def test_list_cancel_requeue_logs(rehearse, capsys):
+    job_id = rehearse(2)
+    assert main(["list", "--json"]) == 0
+    (job,) = json.loads(capsys.readouterr().out)
+    assert (job["job_id"], job["state"], job["n_cells"]) == (job_id, "queued", 2)
+    assert main(["cancel", job_id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "cancelled"
+    assert main(["requeue", job_id]) == 0
+    assert "queued" in capsys.readouterr().out
+    assert main(["logs", job_id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"job_id": job_id, "log": ""}
+
+
+@pytest.mark.parametrize("arguments", [["cancel", "nope"], ["requeue", "nope"], ["logs", "nope"]])
+def test_an_unknown_job_is_one_sentence(arguments, capsys):
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "There is no job 'nope'" in err
+
+
+def test_work_until_done_shows_each_change(rehearse, command_line):
+    job_id = rehearse(3, seconds=0.1)
+    output, errors = command_line("work", "--until-done", "--json").communicate(timeout=30)
+    states = [json.loads(line)["state"] for line in output.splitlines()]
+    assert errors == "" and states[-1] == "succeeded"
+    assert all(json.loads(line)["job_id"] == job_id for line in output.splitlines())
+
+
+def test_the_queue_needs_neither_torch_nor_duckdb():
+    code = "import sys, jobs.queue, jobs.dispatcher; print({'torch', 'duckdb', 'streamlit'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -1,0 +1,159 @@
+"""The control store: compare-and-set, claims, twins, requeue."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from jobs.job import TRANSITIONS, State
+from sciml_backend import paths
+from sciml_backend.run import BadRequest
+
+
+def ticket_of(control, job_id):
+    return next(t for t in control.tickets(list(State)) if t.job_id == job_id)
+
+
+def test_a_new_job_is_queued_with_its_cells_and_an_event(control, rehearse, cells):
+    job_id = rehearse(3)
+    job = control.job(job_id)
+    assert (job.state, job.attempt, job.n_cells, job.n_done) == (State.QUEUED, 1, 3, 0)
+    kept = [cell for part in control.parts(job_id).values() for cell in part]
+    assert sorted(kept, key=lambda cell: cell.seed) == cells(3)
+    assert [(e["from_state"], e["to_state"]) for e in control.events(job_id)] == [(None, "queued")]
+
+
+def test_the_file_is_in_wal_mode(control, rehearse):
+    rehearse()
+    assert sqlite3.connect(control.path).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_stale_ticket_changes_nothing(control, rehearse):
+    job_id = rehearse()
+    ticket = ticket_of(control, job_id)
+    assert control.move(ticket, State.SUBMITTED, actor="first")
+    before = control.job(job_id), control.events(job_id)
+    assert not control.move(ticket, State.SUBMITTED, actor="second")
+    assert not control.move(ticket, State.CANCELLED, actor="second")
+    assert (control.job(job_id), control.events(job_id)) == before
+
+
+def test_the_attempt_is_a_fence(control, rehearse):
+    job_id = rehearse()
+    assert control.move(ticket_of(control, job_id), State.SUBMITTED, actor="test")
+    zombie = ticket_of(control, job_id)
+    assert control.move(zombie, State.QUEUED, actor="test")
+    assert control.move(ticket_of(control, job_id), State.SUBMITTED, actor="test")
+    assert not control.move(zombie, State.INGESTING, actor="zombie")
+    control.heartbeat(zombie, lease=60, progress={"done": 99})
+    assert control.job(job_id).n_done == 0
+    assert control.job(job_id).attempt == 2
+
+
+@pytest.mark.parametrize("start", State)
+def test_only_listed_transitions_are_made(control, rehearse, start):
+    rehearse()
+    (ticket,) = control.tickets([State.QUEUED])
+    for to in set(State) - TRANSITIONS[start]:
+        with pytest.raises(ValueError, match="never goes"):
+            control.move(ticket.now(start), to, actor="test")
+
+
+def test_claimed_cells_are_left_out_of_the_next_job(control, rehearse, cells):
+    first, second = rehearse(2), rehearse(3)
+    assert control.job(second).n_cells == 1
+    assert control.claims() == {c.cell_id: first for c in cells(2)} | {cells(3)[2].cell_id: second}
+
+
+def test_a_job_of_claimed_cells_only_is_refused_and_changes_nothing(control, rehearse):
+    first = rehearse(2)
+    with pytest.raises(BadRequest, match=f"All 2 cells are queued or running already, in job {first}"):
+        rehearse(2)
+    assert [job.job_id for job in control.jobs()] == [first]
+
+
+def test_the_same_request_is_active_once(control, rehearse):
+    job_id = rehearse(1, claim=False)
+    with pytest.raises(BadRequest, match=f"queued already, as job {job_id}"):
+        rehearse(1, claim=False)
+    control.cancel(job_id, actor="test")
+    assert rehearse(1, claim=False) != job_id
+
+
+def test_a_job_without_cells_is_refused(rehearse):
+    with pytest.raises(BadRequest, match="at least one cell"):
+        rehearse(0)
+
+
+def test_cancelling_a_queued_job_frees_its_cells(control, rehearse):
+    job_id = rehearse(2)
+    assert control.cancel(job_id, actor="test").state is State.CANCELLED
+    assert control.claims() == {}
+    with pytest.raises(BadRequest, match="has ended"):
+        control.cancel(job_id, actor="test")
+
+
+def test_requeue_takes_the_cells_again_or_says_who_has_them(control, rehearse):
+    job_id = rehearse(2)
+    with pytest.raises(BadRequest, match="only a dead or cancelled job"):
+        control.requeue(job_id, actor="test")
+    control.cancel(job_id, actor="test")
+    other = rehearse(1)
+    with pytest.raises(BadRequest, match=other):
+        control.requeue(job_id, actor="test")
+    assert control.job(job_id).state is State.CANCELLED
+    control.cancel(other, actor="test")
+    again = control.requeue(job_id, actor="test")
+    assert (again.state, again.attempt) == (State.QUEUED, 2)
+    assert set(control.claims().values()) == {job_id}
+
+
+def test_an_unknown_job_is_a_bad_request(control):
+    for verb in (control.job, lambda job_id: control.cancel(job_id, actor="test")):
+        with pytest.raises(BadRequest, match="There is no job 'nope'"):
+            verb("nope")
+
+
+def test_a_newer_schema_is_refused(control, rehearse):
+    rehearse()
+    with sqlite3.connect(control.path) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(BadRequest, match="newer version"):
+        control.jobs()
+
+
+def test_jobs_are_served_by_priority_then_age(control, cells):
+    ids = [
+        control.submit("rehearse", cells(1, first_seed=k), spec={}, claim=True, priority=p).job_id
+        for k, p in enumerate([0, 5, 0])
+    ]
+    assert [t.job_id for t in control.tickets([State.QUEUED])][0] == ids[1]
+
+
+SUBMIT = """
+import json, sys
+from jobs import queue
+from sciml_backend.run import BadRequest, RunSpec
+sys.stdin.readline()
+try:
+    print(queue.submit_training([RunSpec.from_json(cell) for cell in json.loads(sys.argv[1])]).job_id)
+except BadRequest as problem:
+    print(problem)
+"""
+
+
+def test_of_several_processes_asking_for_the_same_cells_one_gets_them(cells, control):
+    asked = json.dumps([cell.to_json() for cell in cells(3)])
+    pipe, environment = subprocess.PIPE, {**os.environ, "PYTHONPATH": str(paths.ROOT)}
+    command = [sys.executable, "-c", SUBMIT, asked]
+    tabs = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) for _ in range(4)]
+    for tab in tabs:
+        tab.stdin.write("go\n")
+        tab.stdin.flush()
+    replies = [tab.communicate(timeout=30)[0].strip() for tab in tabs]
+    (job,) = control.jobs()
+    assert replies.count(job.job_id) == 1
+    assert sum(job.job_id in reply and "queued or running already" in reply for reply in replies) == 3
