@@ -59,7 +59,7 @@ class Spectrum(Diagnostic):
         numbers: dict[str, float] = {}
         arrays: dict[str, np.ndarray[Any, Any]] = {"eigenvalue": to_numpy(grid)}
         for name, measure in measures.items():
-            found = summary(measure, parameters=ends[name].numel())
+            found = summary(measure)
             numbers |= {f"{key}_{name}": value for key, value in found.items()}
             curve = density(measure, grid, threshold=self.linear_within, width=self.width)
             arrays |= {
@@ -92,12 +92,11 @@ class Spectrum(Diagnostic):
         )
 
 
-def summary(measure: SpectralMeasure, *, parameters: int) -> dict[str, float]:
-    """Extremes, trace, noise floor and signed shares, each averaged over the start vectors."""
+def summary(measure: SpectralMeasure) -> dict[str, float]:
+    """Extremes, noise floor and signed shares, the shares averaged over the start vectors."""
     floor = noise_floor(measure)
     negative = measure.share(measure.nodes < -floor)
     positive = measure.share(measure.nodes > floor)
-    trace = parameters * measure.mean()
     return {
         "lambda_max": float(measure.nodes.nan_to_num(nan=-torch.inf).max()),
         "lambda_min": float(measure.nodes.nan_to_num(nan=torch.inf).min()),
@@ -106,8 +105,6 @@ def summary(measure: SpectralMeasure, *, parameters: int) -> dict[str, float]:
         "negative_share_error": standard_error(negative),
         "positive_share": float(positive.mean()),
         "positive_share_error": standard_error(positive),
-        "trace": float(trace.mean()),
-        "trace_error": standard_error(trace),
     }
 
 

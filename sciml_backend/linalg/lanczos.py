@@ -49,6 +49,12 @@ class Krylov:
         magnitude = self.ritz_values.abs().nan_to_num(nan=-1.0)
         return magnitude.argsort(dim=1, descending=True)[:, :count]
 
+    def complement(self, vectors: Tensor) -> Tensor:
+        """The part of ``vectors`` (B, k, P) that is orthogonal to the Krylov space."""
+        for _ in range(2):
+            vectors = vectors - (vectors @ self.basis.transpose(1, 2)) @ self.basis
+        return vectors
+
     def bounded_residuals(self) -> Tensor:
         """Residual norms (B, m) that allow for the operator's measured noise."""
         return torch.hypot(self.residual_norms, self.defect.unsqueeze(1))

@@ -19,7 +19,6 @@ def test_agrees_with_the_dense_hessian(objective, run):
             share = float((sign * exact > floor).double().mean())
             error = numbers[f"{name}_share_error_{end}"]
             assert abs(numbers[f"{name}_share_{end}"] - share) < 3.5 * error + 1e-12
-        assert abs(numbers[f"trace_{end}"] - float(exact.sum())) < 3.5 * numbers[f"trace_error_{end}"]
 
 
 def test_one_grid_holds_both_densities(objective, run):
@@ -35,7 +34,7 @@ def test_a_spectrum_is_reproducible(objective, run):
     first, second = (Spectrum(steps=10, probes=2).compute(objective, **run) for _ in range(2))
     assert first.numbers == second.numbers
     other = Spectrum(steps=10, probes=2, seed=1).compute(objective, **run)
-    assert first.numbers["trace_final"] != other.numbers["trace_final"]
+    assert first.numbers["negative_share_final"] != other.numbers["negative_share_final"]
 
 
 def test_one_probe_shows_no_noise():

@@ -122,3 +122,12 @@ def test_leading_are_largest_in_magnitude():
     assert torch.allclose(values, torch.tensor([-5.0, 3.0], dtype=torch.float64))
     first = krylov.ritz_vectors(krylov.leading(1))[0, 0]
     assert torch.allclose(first, torch.tensor([1.0, 0, 0, 0], dtype=torch.float64), atol=1e-12)
+
+
+def test_the_complement_is_orthogonal_to_the_krylov_space(matrices, start):
+    krylov = lanczos(per_row(matrices), start, steps=12)
+    probes = rademacher(6, start, generator=torch.Generator().manual_seed(1)).reshape(3, 2, -1)
+    rest = krylov.complement(probes)
+    assert (rest @ krylov.basis.transpose(1, 2)).abs().amax() < 1e-13
+    inside = probes - rest
+    assert torch.allclose(inside.square().sum(dim=2) + rest.square().sum(dim=2), probes.square().sum(dim=2))
