@@ -39,6 +39,7 @@ def record() -> dict[str, Any]:
         },
         "maps": [
             _map(family, name, problems[name].cls(), strategy)
+            | {"plugin": "-".join(entry.plugin for entry in (problems[name], strategies[strategy]) if entry.plugin)}
             for family in FAMILIES
             for name in problems
             if family in problems[name].cls.families
