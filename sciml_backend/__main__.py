@@ -27,7 +27,9 @@ def verbs() -> dict[str, Command]:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(prog="python -m sciml_backend", description="Regime maps, computed and read headless.")
+    top = argparse.ArgumentParser(
+        prog="python -m sciml_backend", description="Regime maps, computed and read headless."
+    )
     top.add_argument("--version", action="version", version=__version__)
     subparsers = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, command in verbs().items():

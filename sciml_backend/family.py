@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Family:
-    """``pinn`` is ``mlp`` x ``physics``: the identifiers of the model and of the objective, and what to call the pair."""
+    """``pinn`` is ``mlp`` x ``physics``: identifiers of the model and of the objective, and the pair's own name."""
 
     identifier: str
     model: str

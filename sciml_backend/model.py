@@ -46,6 +46,8 @@ class Model(ABC):
     def propagate(self, theta: Tensor, points: Tensor, streams: Streams) -> Tensor:
         """Value and derivative streams at points (n, d) as (B, streams, n), by plain differentiable torch."""
 
-    def fused(self, points: Tensor, streams: Streams, residual: Polynomial, *, dtype: torch.dtype) -> Callable[..., None] | None:
+    def fused(
+        self, points: Tensor, streams: Streams, residual: Polynomial, *, dtype: torch.dtype
+    ) -> Callable[..., None] | None:
         """A hand-written kernel for one mean-square term on the CPU, or None where this model has none."""
         return None

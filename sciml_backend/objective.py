@@ -79,7 +79,7 @@ class Objective(ABC):
 
     @abstractmethod
     def errors(self, theta: Tensor, *, heldout: bool = False) -> dict[str, Tensor]:
-        """Errors against the reference solution by name, each (B,): ``test_error`` always, the rest when ``heldout``."""
+        """Errors against the reference by name, each (B,): ``test_error`` always, the rest when ``heldout``."""
 
     @abstractmethod
     def memory(self, runs: int) -> int:

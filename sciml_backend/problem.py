@@ -34,7 +34,7 @@ class Field(Protocol):
         """u itself, (B, n)."""
 
     def apply(self, **operator: Any) -> Any:
-        """A linear operator on u, (B, n): ``apply(t=1, x=b)`` is u_t + b u_x, ``apply(tt=1, xx=-c**2)`` is u_tt - c² u_xx."""
+        """A linear operator on u, (B, n): ``apply(t=1, x=b)`` is u_t + b u_x, ``apply(xx=-c**2)`` is -c² u_xx."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,6 +141,11 @@ class RunSpec:
         except TypeError as error:
             raise BadRequest(f"Not a run specification: {error}.") from None
 
+    def __reduce__(self) -> Any:
+        return RunSpec.from_json, (
+            self.to_json(),
+        )  # a read-only mapping cannot be pickled, and worker processes ask for it
+
     def but(self, **changes: Any) -> RunSpec:
         """The same run with some fields changed."""
         return replace(self, **changes)

@@ -19,7 +19,8 @@ from torch import Tensor
 from sciml_backend import catalog
 from sciml_backend.diagnostic import Diagnostic
 from sciml_backend.engine import batches, provenance
-from sciml_backend.engine.train import Outcome, Snapshot, train as train_rows
+from sciml_backend.engine.train import Outcome, Snapshot
+from sciml_backend.engine.train import train as train_rows
 from sciml_backend.model import Model
 from sciml_backend.objective import Objective
 from sciml_backend.run import DTYPES, Artifact, BadRequest, MapName, RunRecord, RunSpec, Setting, Status
@@ -65,7 +66,9 @@ def plan(
     strategy_entry = catalog.entry("strategies", name.strategy)
     problem = problem_entry.cls()
     if name.family not in problem.families:
-        raise BadRequest(f"{problem.label} is not a problem for {family.label}; it is for {', '.join(problem.families)}.")
+        raise BadRequest(
+            f"{problem.label} is not a problem for {family.label}; it is for {', '.join(problem.families)}."
+        )
     said = _from_variant(name.variant, problem, catalog.entry("models", family.model).cls, strategy_entry.cls)
     dtype = dtype or said.dtype or "float32"
     if dtype not in DTYPES:

@@ -34,7 +34,9 @@ class Regimes(Command):
         with Store.in_memory(name) as store:
             grid = queries.regime_grid(store, name, source=args.source)
         if grid.empty:
-            raise BadRequest(f"No {args.source} run of {name} is stored; `python -m sciml_backend sweep {name}` trains some.")
+            raise BadRequest(
+                f"No {args.source} run of {name} is stored; `python -m sciml_backend sweep {name}` trains some."
+            )
         value = {"train": args.train, "test": args.test}
         if args.rule == "absolute" and None in value.values():
             raise BadRequest("The rule absolute needs both thresholds: give --train and --test.")

@@ -1,4 +1,4 @@
-"""Which runs train together: same objective but for coefficients and seeds, and few enough to stay in cache or memory."""
+"""Which runs train together: alike but for coefficients and seeds, and few enough to stay in cache or memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ MEMORY_SHARE = 0.5
 def kind(spec: RunSpec) -> tuple[str, ...]:
     """What the runs of one batch have in common."""
     shared = (spec.family, spec.problem, spec.strategy, spec.data, spec.data_seed, spec.dtype, spec.protocol)
-    return tuple(str(part) for part in (*shared, sorted(spec.model.items()), sorted(spec.settings.items()), spec.plugin))
+    return tuple(
+        str(part) for part in (*shared, sorted(spec.model.items()), sorted(spec.settings.items()), spec.plugin)
+    )
 
 
 def batches(specs: Sequence[RunSpec], *, device: str = "cpu") -> Iterator[list[RunSpec]]:
@@ -49,8 +51,8 @@ def require_memory(needed: int, *, device: str) -> None:
     free = _free(device)
     if needed > free * MEMORY_SHARE:
         raise BadRequest(
-            f"This batch is predicted to need {needed / 2**30:.1f} GiB and {free * MEMORY_SHARE / 2**30:.1f} GiB may be "
-            "used; take a smaller network, fewer points or fewer runs at once."
+            f"This batch is predicted to need {needed / 2**30:.1f} GiB and {free * MEMORY_SHARE / 2**30:.1f} GiB may "
+            "be used; take a smaller network, fewer points or fewer runs at once."
         )
 
 

@@ -64,7 +64,9 @@ def library(name: str) -> ctypes.CDLL | None:
 def _compile(compiler: str, source: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         built = Path(scratch) / target.name
-        subprocess.run([compiler, *FLAGS, str(source), "-o", str(built), "-lm"], check=True, capture_output=True, timeout=300)
+        subprocess.run(
+            [compiler, *FLAGS, str(source), "-o", str(built), "-lm"], check=True, capture_output=True, timeout=300
+        )
         built.replace(target)  # atomic: two processes that start together never load half a file
 
 

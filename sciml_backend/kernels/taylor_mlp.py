@@ -18,7 +18,7 @@ SITE_MULTIPLE = 16
 """Sites are padded to whole vectors with points of weight zero."""
 MAX_FACTORS = 4
 COLUMNS = 1024
-"""Columns (sites x groups x streams) of a chunk: small enough to stay in a 2 MiB cache, large enough to pay for itself."""
+"""Columns (sites x groups x streams) of a chunk: it stays in a 2 MiB cache and is long enough to pay for itself."""
 
 _INT = ctypes.c_int64
 
@@ -55,7 +55,9 @@ class FusedTerm:
     group * streams + stream. Raises ValueError when the polynomial's degree exceeds four.
     """
 
-    def __init__(self, sizes: Sequence[int], points: Tensor, streams: Streams, residual: Polynomial, *, dtype: torch.dtype):
+    def __init__(
+        self, sizes: Sequence[int], points: Tensor, streams: Streams, residual: Polynomial, *, dtype: torch.dtype
+    ):
         if residual.degree > MAX_FACTORS:
             raise ValueError(f"A fused residual has degree four at most, got {residual.degree}.")
         library = build.library(NAME)

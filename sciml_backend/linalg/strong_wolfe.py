@@ -46,7 +46,8 @@ class Diverged(ArithmeticError):
 @dataclass(frozen=True)
 class Found:
     """Where every row's search ended: its ``step`` (zero: nowhere better), the ``loss`` there, which ``trial`` that
-    was (-1: the start), how many ``trials`` it took, and whether it ``diverged``; all (B,)."""
+    was (-1: the start), how many ``trials`` it took, and whether it ``diverged``; all (B,).
+    """
 
     step: Floats
     loss: Floats

@@ -2,7 +2,7 @@
 
 Streams travel forward through a network beside its value: directional first derivatives ("firsts"), and collapsed
 operators L = b·∇ + Σ c_ij ∂_i ∂_j of order two ("seconds"), which need the firsts they are built on.
-Griewank and Walther (2008), Evaluating Derivatives, chapter 13; collapsed streams: Dangel et al. (2025), arXiv:2505.13644.
+Griewank and Walther (2008), Evaluating Derivatives, chapter 13; Dangel et al. (2025), arXiv:2505.13644 (collapsing).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class StreamPlan:
         return len(self.operators) - 1
 
     def layout(self, rows: int) -> tuple[Streams, list[int]]:
-        """The streams for ``rows`` rows in float64, and for each operator the stream (from 0 = value) that carries it."""
+        """The streams for ``rows`` rows in float64, and each operator's stream (0 is the value)."""
         letters = sorted({letter for o in self.operators for name in o if len(name) == 2 for letter in name})
         names = list(self.coordinates)
         firsts = [_direction({letter: 1.0}, names, rows) for letter in letters]

@@ -29,7 +29,8 @@ class MLP(Model):
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 2048 or not 1 <= self.depth <= 12:
             raise BadRequest(
-                f"A perceptron has 1 to 12 hidden layers of 1 to 2048 units, got depth={self.depth}, width={self.width}."
+                "A perceptron has 1 to 12 hidden layers of 1 to 2048 units, "
+                f"got depth={self.depth}, width={self.width}."
             )
 
     @property

@@ -9,8 +9,8 @@ and a fused kernel for residuals that are polynomials in the network's streams, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Self, cast
 
 import numpy as np
@@ -24,8 +24,8 @@ from sciml_backend.model import Block, Model
 from sciml_backend.objective import Index, Objective
 from sciml_backend.problem import Array, Field, Nodes, Point, Problem, Term, as_point, grid_points
 
-POINTS_PER_PIECE = 4096
-"""The differentiable path works off this many points at a time, which bounds the memory of its graph."""
+PIECE = {"cpu": 512, "cuda": 65_536}
+"""Points that the differentiable path works off at a time, by device: what stays in cache, or fits beside B rows."""
 
 
 @dataclass
@@ -56,7 +56,6 @@ class _TermAt:
             return blank
 
         self._residual([_SlotField(as_point(self.coordinates, p), blank, note) for p in self.points], coefficients)
-        self.asked = len(plan.operators) // len(term.at) if len(term.at) > 1 else len(plan.operators)
         self.streams, self.carried = plan.layout(self.runs)
 
     @property
@@ -119,6 +118,9 @@ class Physics(Objective):
         columns = {k: torch.as_tensor(v).reshape(-1, 1) for k, v in self.coefficients.items()}
         self._terms = [_TermAt(term, problem, points, columns) for term in problem.terms()]
         self._chosen: Tensor | None = None
+        self._solutions: dict[Any, Tensor] = {}
+        self._grid_kernels: dict[Any, Callable[..., None]] = {}
+        self.piece = PIECE[self.device.type]
         self._kernels = self._fuse() if fused and self.device.type == "cpu" else None
 
     def _fuse(self) -> list[Callable[..., None]] | None:
@@ -137,7 +139,7 @@ class Physics(Objective):
 
     @property
     def kernel(self) -> str:  # type: ignore[override]
-        return build.version("taylor_mlp") if self._kernels else "torch"
+        return build.version("taylor_mlp") if self._kernels is not None else "torch"
 
     @property
     def chunk(self) -> int:  # type: ignore[override]
@@ -147,11 +149,9 @@ class Physics(Objective):
 
     def rows(self, index: Index) -> Self:
         chosen = torch.as_tensor(np.asarray(index), dtype=torch.long)
-        other = object.__new__(type(self))
-        other.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("_placed",)})
+        other = copy(self)  # terms, kernels and known solutions are shared
         other._chosen = chosen if self._chosen is None else self._chosen[chosen]
         other.runs = len(chosen)
-        other.__dict__["_unchosen"] = self.__dict__.get("_unchosen", self)
         return other
 
     def given(self, **context: Any) -> Self:
@@ -197,9 +197,9 @@ class Physics(Objective):
 
     def _pieces(self, theta: Tensor) -> list[tuple[_TermAt, slice]]:
         return [
-            (term, slice(at, min(at + POINTS_PER_PIECE, term.n)))
+            (term, slice(at, min(at + self.piece, term.n)))
             for term in self._terms
-            for at in range(0, term.n, POINTS_PER_PIECE)
+            for at in range(0, term.n, self.piece)
         ]
 
     def _partial(self, theta: Tensor, term: _TermAt, piece: slice) -> Tensor:
@@ -282,7 +282,7 @@ class Physics(Objective):
         place = torch.as_tensor(points, dtype=self.dtype, device=self.device)
         streams = blank.to(self.dtype, self.device)
         with torch.no_grad():
-            parts = [self.model.propagate(theta, piece, streams)[:, 0] for piece in place.split(POINTS_PER_PIECE)]
+            parts = [self.model.propagate(theta, piece, streams)[:, 0] for piece in place.split(self.piece)]
         return torch.cat(parts, 1)
 
     def reference(self, nodes: Nodes) -> Tensor:
@@ -301,12 +301,8 @@ class Physics(Objective):
             known[key] = torch.as_tensor(self.problem.exact(nodes.x, nodes.t, c)).reshape(-1)
         return known[key]
 
-    @cached_property
-    def _solutions(self) -> dict[Any, Tensor]:
-        return {}
-
     def errors(self, theta: Tensor, *, heldout: bool = False) -> dict[str, Tensor]:
-        """``test_error`` (relative L2 on the published test grid); with ``heldout`` also ``test_error_l1`` and ``heldout_error``.
+        """``test_error``: relative L2 on the published grid; ``heldout`` adds ``test_error_l1`` and ``heldout_error``.
 
         The published test set stacks interior, initial and boundary nodes, so the two corners at t = 0 count twice.
         """
@@ -345,10 +341,6 @@ class Physics(Objective):
             known[key] = kernel
         return known[key]
 
-    @cached_property
-    def _grid_kernels(self) -> dict[Any, Callable[..., None]]:
-        return {}
-
     def memory(self, runs: int) -> int:
         size = torch.empty((), dtype=self.dtype).element_size()
         width = max(block.shape[0] for block in self.layout)
@@ -356,7 +348,7 @@ class Physics(Objective):
         if self._kernels is not None:
             scratch = sum(int(cast(Any, k)._scratch.numel()) for k in self._kernels) * size
             return scratch + runs * self.parameters * size * 2
-        graph = max(min(t.n, POINTS_PER_PIECE) * len(t.term.at) * t.streams.count for t in self._terms)
+        graph = max(min(t.n, self.piece) * len(t.term.at) * t.streams.count for t in self._terms)
         return runs * size * (graph * width * layers * 8 + 4 * self.parameters)
 
 

@@ -1,4 +1,4 @@
-"""1D reaction-diffusion; Krishnapriyan et al. (2021), arXiv:2109.01050, with the narrow Gaussian of arXiv 2605.29153."""
+"""1D reaction-diffusion; Krishnapriyan et al. (2021), arXiv:2109.01050; the Gaussian is that of arXiv:2605.29153."""
 
 from __future__ import annotations
 

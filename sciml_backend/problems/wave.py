@@ -17,7 +17,10 @@ class Wave(Problem):
 
     label = "1D wave"
     equation = "uₜₜ = c² uₓₓ,  u(x, 0) = sin πx + ½ sin βπx,  uₜ(x, 0) = 0,  u(0, t) = u(1, t) = 0"
-    note = "The released training loss behind the published wave maps has c = 2 whatever c is: they cannot be right away from c = 2."
+    note = (
+        "The released training loss behind the published wave maps has c = 2 whatever c is: "
+        "they cannot be right away from c = 2."
+    )
     coefficients = (
         Coefficient(name="c", label="c", low=0.0, high=20.0, axis=(0.1, 0.5, 1, 2, 3, 4, 5, 6)),
         Coefficient(name="beta", label="β", low=0.0, high=20.0, default=3.0),

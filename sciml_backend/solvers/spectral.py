@@ -68,7 +68,7 @@ def _split(
 
 
 def interpolate(spectrum: NDArray[np.complex128], x: Array, *, length: float, modes: int) -> Array:
-    """Trigonometric interpolant, (n, n_x), of rows whose ``rfft`` over ``modes`` even nodes is ``spectrum`` (n, modes/2+1)."""
+    """Trigonometric interpolant (n, n_x) of rows whose ``rfft`` over even nodes is ``spectrum`` (n, modes/2+1)."""
     wave = 2 * np.pi * np.arange(spectrum.shape[1]) / length
     weight = np.full(len(wave), 2.0 / modes)
     weight[0] = weight[-1] = 1.0 / modes

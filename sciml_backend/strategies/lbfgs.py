@@ -112,7 +112,8 @@ class LBFGS(Strategy[LBFGSState]):
         state.pairs.push(
             step=found.step, direction=direction, gradient=gradient, previous=state.gradient, least=LEAST_CURVATURE
         )
-        change = np.abs(found.loss - state.loss)
+        with np.errstate(invalid="ignore"):  # infinite on both sides: a row that ends as diverged
+            change = np.abs(found.loss - state.loss)
         state.loss, state.gradient, (state.gradient_norm,) = found.loss, gradient, to_host(norms(gradient)[0])
         evaluations = found.trials + (state.iteration == 0)
         self._count(state, found.trials)

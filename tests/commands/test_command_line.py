@@ -1,0 +1,112 @@
+"""The command line as people type it, in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sciml_backend.__main__ import verbs
+
+ROOT = Path(__file__).resolve().parents[2]
+MAP = "pinn/convection/lbfgs"
+SMALL = ["--set", "width=8", "--set", "depth=1", "--set", "max_epochs=2"]
+
+
+@pytest.fixture
+def atlas(tmp_path: Path) -> Any:
+    """Run ``python -m sciml_backend`` with a data folder of its own."""
+
+    def call(*words: str, data: Path = tmp_path / "var", results: Path = tmp_path / "results") -> Any:
+        env = {**os.environ, "ATLAS_DATA": str(data), "ATLAS_RESULTS": str(results), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "sciml_backend", *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=300)
+
+    return call
+
+
+def ok(done: Any) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_run_prints_its_record(atlas: Any) -> None:
+    record = ok(
+        atlas("run", MAP, "--set", "beta=5", "--data", "100", "--seed", "0", "--dtype", "float32", *SMALL, "--json")
+    )
+    asked = "status reason train_loss test_error heldout_error iterations evaluations seconds device dtype protocol"
+    assert set(asked.split()) <= set(record)
+    assert record["coefficients"] == {"beta": 5.0} and record["data"] == 100
+
+
+def test_several_seeds_are_one_batch(atlas: Any) -> None:
+    records = ok(atlas("run", MAP, "--set", "beta=5", "--data", "100", "--seeds", "0,1,2", *SMALL, "--json"))
+    assert [r["seed"] for r in records] == [0, 1, 2] and {r["batch_rows"] for r in records} == {3}
+
+
+def test_a_sweep_resumes_and_its_map_has_regimes(atlas: Any, tmp_path: Path) -> None:
+    words = ["sweep", MAP, "--set", "beta=5,10,30", "--data", "100,200", "--seeds", "0", *SMALL, "--json"]
+    first = ok(atlas(*words, "--workers", "2"))
+    assert (first["runs"], first["existed"], first["trained"]) == (6, 0, 6)
+    second = ok(atlas(*words))
+    assert (second["existed"], second["trained"]) == (6, 0)
+    out = tmp_path / "out.csv"
+    assert ok(atlas("export", first["map"], str(out), "--json"))["rows"] == 6 and out.exists()
+    found = ok(atlas("regimes", first["map"], "--json"))
+    assert set(found["thresholds"]) == {"train", "test"} and len(found["cells"]) == 6
+    assert set(found["cells"][0]) == {"x", "y", "train", "test", "seeds", "label"}
+
+
+def test_published_regimes_come_from_the_shipped_tables(atlas: Any) -> None:
+    found = ok(atlas("regimes", MAP, "--source", "published", "--json"))
+    assert len(found["cells"]) == 144 and found["boundaries"]
+
+
+def test_a_diagnostic_of_a_run_that_is_not_stored_trains_it(atlas: Any) -> None:
+    words = ["diagnose", MAP, "--set", "beta=5", "--data", "100", "--seed", "0", "--what", "hessian_extremes", *SMALL]
+    done = atlas(*words, "--json")
+    assert ok(done)["numbers"]["lambda_max"] > 0 and "training it first" in done.stderr
+    assert "training" not in atlas(*words, "--json").stderr
+
+
+def test_results_travel_by_file(atlas: Any, tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    ok(atlas("run", MAP, "--set", "beta=5", "--data", "100", *SMALL, "--json", data=theirs))
+    (file,) = (theirs / "spool" / "new").glob("*.parquet")
+    assert ok(atlas("import", str(file), "--json", data=ours))["rows"] == 1
+    text = atlas("import", str(ROOT / "README.md"), data=ours)
+    assert text.returncode == 2 and text.stderr.count("\n") == 1 and "Traceback" not in text.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "pinn/convection"], "A map is named"),
+        (["run", "pinn/convektion/lbfgs"], "no problem 'convektion'"),
+        (["run", MAP, "--set", "beta=1000", "--data", "100"], "between 0 and 100"),
+        (["run", MAP, "--set", "beta=5", "--data", "25501"], "25,500"),
+        (["run", MAP, "--set", "beta=five", "--data", "100"], "numbers separated by commas"),
+        (["run", MAP, "--set", "beta=5,6", "--data", "100"], "trains one cell"),
+        (["run", MAP, "--set", "beta=5"], "trains one cell"),
+        (["run", MAP, "--set", "beta=5", "--data", "100", "--device", "tpu"], "cpu, cuda or cuda:N"),
+        (["diagnose", MAP, "--set", "beta=5", "--data", "100", "--what", "colour"], "no diagnostic 'colour'"),
+        (["regimes", "pinn/wave/lbfgs"], "No computed run"),
+        (["export", MAP, "out.xlsx"], ".parquet or .csv"),
+        (["import", "nowhere.parquet"], "no results file"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_changes_nothing(atlas: Any, tmp_path: Path, words: list[str], said: str) -> None:
+    done = atlas(*words)
+    assert done.returncode == 2, done.stdout
+    assert said in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_every_verb_explains_itself(atlas: Any) -> None:
+    for verb in verbs():
+        assert atlas(verb, "--help").returncode == 0

@@ -1,0 +1,211 @@
+"""The physics loss on both arithmetics, against automatic differentiation written the textbook way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sciml_backend import catalog
+from sciml_backend.models.mlp import MLP
+from sciml_backend.objectives.physics import Physics
+from sciml_backend.problem import Field, Point, Problem, Term
+
+PROBLEMS = sorted(catalog.entries("problems"))
+MODEL = MLP(width=13, depth=2)
+ROWS = 3
+POINTS = 75
+
+
+def coefficients_of(problem: Problem) -> dict[str, list[float]]:
+    axis = problem.axis
+    rows = [problem.complete({axis.name: axis.axis[i]}) for i in range(ROWS)]
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def make(name: str, **options: Any) -> Physics:
+    problem = catalog.problem(name)
+    options = {"dtype": torch.float64, "points": problem.points(POINTS, data_seed=0)} | options
+    return Physics(problem, MODEL, coefficients=coefficients_of(problem), **options)
+
+
+def weights(model: MLP = MODEL, *, rows: int = ROWS, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    start = torch.stack([model.init(seed) for seed in range(rows)]).to(dtype)
+    return start + 0.1 * torch.randn(start.shape, generator=generator, dtype=dtype)
+
+
+class TextbookField:
+    """One network's u by nested reverse-mode differentiation."""
+
+    def __init__(self, theta: Tensor, points: np.ndarray):
+        self.inputs = torch.as_tensor(points).requires_grad_()
+        self.at: Mapping[str, Tensor] = {"x": self.inputs[:, 0], "t": self.inputs[:, 1]}
+        h = self.inputs
+        blocks = MODEL.layout
+        for i in range(0, len(blocks), 2):
+            weight, bias = (theta[b.slice].reshape(b.shape) for b in blocks[i : i + 2])
+            h = torch.nn.functional.linear(h if i == 0 else torch.tanh(h), weight, bias)
+        self.value = h[:, 0][None]
+
+    def apply(self, **operator: Any) -> Tensor:
+        total: Any = 0.0
+        for name, factor in operator.items():
+            u = self.value[0]
+            for letter in name:
+                (slopes,) = torch.autograd.grad(u.sum(), self.inputs, create_graph=True)
+                u = slopes[:, "xt".index(letter)]
+            total = total + factor * u[None]
+        return total
+
+
+def textbook_loss(objective: Physics, theta: Tensor, row: int) -> Tensor:
+    c = {k: torch.tensor([[v[row]]]) for k, v in objective.coefficients.items()}
+    loss = torch.zeros((), dtype=torch.float64)
+    for term in objective.problem.terms():
+        fields = [TextbookField(theta, objective.points[where]) for where in term.at]
+        loss = loss + term.residual(*fields, c).square().mean()
+    return loss
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("fused", [True, False])
+def test_loss_gradient_and_curvature_are_the_textbooks(name: str, fused: bool) -> None:
+    objective = make(name, fused=fused)
+    assert (objective.kernel != "torch") is fused, "a residual of the catalogue should be fused on a CPU"
+    theta, v = weights(), weights() - 1.0
+    loss, gradient = objective.value_and_gradient(theta)
+    products = objective.hessian_times(theta, v)
+    assert torch.allclose(objective.value(theta), loss, rtol=1e-14)
+    for row in range(ROWS):
+        leaf = theta[row].clone().requires_grad_()
+        expected = textbook_loss(objective, leaf, row)
+        (slope,) = torch.autograd.grad(expected, leaf, create_graph=True)
+        (bend,) = torch.autograd.grad(slope @ v[row], leaf)
+        assert float(loss[row]) == pytest.approx(expected.item(), rel=1e-12)
+        assert torch.allclose(gradient[row], slope, rtol=1e-9, atol=1e-12 * slope.abs().max().item())
+        assert torch.allclose(products[row], bend, rtol=1e-8, atol=1e-11 * bend.abs().max().item())
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_float32_is_float64_to_its_precision(name: str) -> None:
+    theta = weights(dtype=torch.float32)
+    loss, gradient = make(name, dtype=torch.float32).value_and_gradient(theta)
+    exact_loss, exact = make(name).value_and_gradient(theta.double())
+    assert torch.allclose(loss.double(), exact_loss, rtol=1e-5)
+    assert float((gradient - exact).norm() / exact.norm()) < 1e-5
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_rows_bits_do_not_depend_on_its_batch(fused: bool, dtype: torch.dtype) -> None:
+    objective, theta = make("reaction_diffusion", fused=fused, dtype=dtype), weights(dtype=dtype)
+    loss, gradient = objective.value_and_gradient(theta)
+    for order in ([1], [2, 0], [0, 1, 2], [2, 2, 1, 0, 2]):
+        part_loss, part = objective.rows(order).value_and_gradient(theta[order])
+        assert torch.equal(part_loss, loss[order]) and torch.equal(part, gradient[order])
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_nan_row_leaves_its_neighbours_alone(fused: bool) -> None:
+    objective, theta = make("wave", fused=fused), weights()
+    loss, gradient = objective.value_and_gradient(theta)
+    theta[1, 5] = torch.nan
+    with_nan, slopes = objective.value_and_gradient(theta)
+    assert with_nan[1].isnan()
+    for row in (0, 2):
+        assert torch.equal(with_nan[row], loss[row]) and torch.equal(slopes[row], gradient[row])
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_residuals_and_their_derivatives_agree(name: str) -> None:
+    objective, theta, v = make(name), weights(), weights() - 1.0
+    residuals = objective.residuals(theta)
+    assert torch.allclose(sum(r.square().mean(-1) for r in residuals.values()), objective.value(theta), rtol=1e-12)
+    plain = make(name, fused=False).residuals(theta)
+    assert all(torch.allclose(residuals[k], plain[k], atol=1e-11 * float(plain[k].abs().max())) for k in plain)
+    tangents = objective.residual_jvp(theta, v)
+    w = {k: torch.sin(torch.arange(r.numel(), dtype=torch.float64)).reshape(r.shape) for k, r in residuals.items()}
+    left = sum((w[k] * tangents[k]).sum(-1) for k in w)
+    right = (objective.residual_vjp(theta, w) * v).sum(-1)
+    assert torch.allclose(left, right, rtol=1e-9)
+    gradient = objective.residual_vjp(theta, {k: 2 * r / r.shape[1] for k, r in residuals.items()})
+    assert torch.allclose(gradient, objective.value_and_gradient(theta)[1], rtol=1e-9, atol=1e-10)
+
+
+def test_given_other_coefficients_it_is_the_objective_built_with_them() -> None:
+    problem, theta = catalog.problem("convection"), weights(rows=1)
+    points = problem.points(POINTS, data_seed=0)
+    at = {
+        v: Physics(problem, MODEL, coefficients={"beta": [v]}, points=points, dtype=torch.float64) for v in (3.0, 40.0)
+    }
+    assert torch.equal(at[3.0].given(coefficients={"beta": [40.0]}).value(theta), at[40.0].value(theta))
+    with pytest.raises(TypeError, match="cannot|can be given"):
+        at[3.0].given(colour="red")
+
+
+def test_the_reference_solution_has_no_error_and_zero_has_all() -> None:
+    objective = make("convection")
+    nothing = torch.zeros(ROWS, MODEL.parameters, dtype=torch.float64)
+    errors = objective.errors(nothing, heldout=True)
+    assert set(errors) == {"test_error", "test_error_l1", "heldout_error"}
+    assert all(torch.allclose(e, torch.ones(ROWS, dtype=torch.float64)) for e in errors.values())
+
+
+def test_the_published_test_set_counts_two_corners_twice() -> None:
+    objective, theta = make("convection"), weights()
+    problem = objective.problem
+    nodes = problem.test_nodes()
+    inner_x, inner_t = np.meshgrid(nodes.x[1:-1], nodes.t[1:])
+    stacked = np.concatenate(
+        [
+            np.column_stack([inner_x.ravel(), inner_t.ravel()]),
+            np.column_stack([nodes.x, np.zeros(129)]),
+            np.column_stack([np.full(101, nodes.x[-1]), nodes.t]),
+            np.column_stack([np.full(101, nodes.x[0]), nodes.t]),
+        ]
+    )
+    assert len(stacked) == 13_031
+    u = objective.predict(theta, stacked)
+    for row in range(ROWS):
+        truth = torch.as_tensor(np.sin(stacked[:, 0] - objective.coefficients["beta"][row] * stacked[:, 1]))
+        expected = float((u[row] - truth).norm() / truth.norm())
+        assert float(objective.errors(theta)["test_error"][row]) == pytest.approx(expected, rel=1e-12)
+
+
+class Bent(Problem):
+    """u_t = sin u: no polynomial, so no kernel."""
+
+    label, equation, length, data_axis = "bent", "", 1.0, (10,)
+    coefficients = catalog.problem("convection").coefficients
+
+    def terms(self) -> tuple[Term, ...]:
+        return (Term("residual", ("interior",), self.residual),)
+
+    def residual(self, u: Field, c: Point) -> Any:
+        return u.apply(t=1.0) - torch.sin(u.value) * c["beta"]
+
+    def exact(self, x: Any, t: Any, c: Any) -> Any:
+        return np.zeros((len(t), len(x)))
+
+
+def test_a_residual_that_is_no_polynomial_takes_the_differentiable_path() -> None:
+    problem = Bent()
+    points = problem.points(POINTS, data_seed=0)
+    objective = Physics(problem, MODEL, coefficients={"beta": [1.0, 2.0]}, points=points, dtype=torch.float64)
+    assert objective.kernel == "torch"
+    theta = weights(rows=2)
+    leaf = theta.clone().requires_grad_()
+    loss = objective.differentiable_value(leaf)
+    (slope,) = torch.autograd.grad(loss.sum(), leaf)
+    value, gradient = objective.value_and_gradient(theta)
+    assert torch.allclose(value, loss) and torch.allclose(gradient, slope)
+
+
+def test_memory_is_predicted() -> None:
+    small, large = (make("wave", points=catalog.problem("wave").points(n, data_seed=0)) for n in (100, 20_000))
+    assert 0 < small.memory(3) <= large.memory(3) < 100 * 2**20

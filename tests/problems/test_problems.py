@@ -1,0 +1,152 @@
+"""Every problem of the catalogue: its reference solves its own equation, and its points are the protocol's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sciml_backend import catalog
+from sciml_backend.problem import Problem
+from sciml_backend.run import BadRequest
+
+PROBLEMS = sorted(catalog.entries("problems"))
+STEP = 2e-3
+STENCILS = {
+    1: {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12},
+    2: {-2: -1 / 12, -1: 4 / 3, 0: -5 / 2, 1: 4 / 3, 2: -1 / 12},
+}  # fourth-order central differences
+
+
+@dataclass
+class ReferenceField:
+    """The reference solution as a field; derivatives by fourth-order differences."""
+
+    problem: Problem
+    points: np.ndarray
+    c: dict[str, float]
+
+    @property
+    def at(self) -> dict[str, torch.Tensor]:
+        return {"x": torch.as_tensor(self.points[:, 0]), "t": torch.as_tensor(self.points[:, 1])}
+
+    def _solution(self, dx: float = 0.0, dt: float = 0.0) -> torch.Tensor:
+        grid = self.problem.exact(self.points[:, 0] + dx, self.points[:, 1] + dt, self.c)
+        return torch.as_tensor(np.diagonal(grid).copy())[None]
+
+    @property
+    def value(self) -> torch.Tensor:
+        return self._solution()
+
+    def apply(self, **operator: Any) -> torch.Tensor:
+        total = torch.zeros(1, len(self.points), dtype=torch.float64)
+        for name, factor in operator.items():
+            order, letter = len(name), name[0]
+            assert set(name) == {letter}
+            for shift, weight in STENCILS[order].items():
+                moved = self._solution(**{f"d{letter}": shift * STEP})
+                total = total + factor * weight / STEP**order * moved
+        return total
+
+
+def points_of(problem: Problem, name: str) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    chosen = problem.points(2000, data_seed=1)[name]
+    if name == "interior":  # the stencil stays inside
+        chosen = chosen[(chosen[:, 1] > 0.05) & (chosen[:, 1] < 0.95)]
+    chosen = chosen[rng.choice(len(chosen), 40, replace=False)]
+    return chosen[np.argsort(chosen[:, 1], kind="stable")]
+
+
+def coefficients_of(problem: Problem) -> dict[str, float]:
+    axis = problem.axis
+    return problem.complete({axis.name: axis.axis[len(axis.axis) // 2]})
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_reference_solution_kills_every_residual(name: str) -> None:
+    problem = catalog.problem(name)
+    c = coefficients_of(problem)
+    columns = {k: torch.tensor([[v]], dtype=torch.float64) for k, v in c.items()}
+    for term in problem.terms():
+        if term.name == "velocity":  # one-sided at t = 0; the wave's own test covers it
+            continue
+        fields = [ReferenceField(problem, points_of(problem, where), c) for where in term.at]
+        residual = term.residual(*fields, columns)
+        rate = fields[0].apply(t=1.0).abs().max() if term.name == "residual" else torch.tensor(1.0)
+        assert float(residual.abs().max()) < 2e-4 * max(1.0, float(rate)), term.name
+
+
+def test_a_wrong_coefficient_does_not() -> None:
+    problem = catalog.problem("convection")
+    c = coefficients_of(problem)
+    field = ReferenceField(problem, points_of(problem, "interior"), c)
+    wrong = {"beta": torch.tensor([[c["beta"] + 1]], dtype=torch.float64)}
+    assert float(problem.terms()[0].residual(field, wrong).abs().max()) > 0.1
+
+
+def test_the_wave_starts_at_rest() -> None:
+    problem = catalog.problem("wave")
+    c = coefficients_of(problem)
+    x = np.linspace(0, 1, 50)
+    h = 1e-5
+    after, before = problem.exact(x, np.array([h]), c), problem.exact(x, np.array([-h]), c)
+    assert abs((after - before) / (2 * h)).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_points_are_the_protocols(name: str) -> None:
+    problem = catalog.problem(name)
+    points = problem.points(1000, data_seed=0)
+    assert {k: len(v) for k, v in points.items()} == {"interior": 1000, "lower": 101, "upper": 101, "initial": 257}
+    assert len(np.unique(points["interior"], axis=0)) == 1000
+    assert points["interior"][:, 1].min() > 0 and 0 < points["interior"][:, 0].min()
+    assert points["interior"][:, 0].max() < problem.length
+    again = problem.points(1000, data_seed=0)["interior"]
+    assert np.array_equal(points["interior"], again)
+    assert not np.array_equal(points["interior"], problem.points(1000, data_seed=1)["interior"])
+    assert len(problem.points(25_500, data_seed=0)["interior"]) == 25_500
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_grids_are_the_protocols(name: str) -> None:
+    problem = catalog.problem(name)
+    train, test, heldout = problem.nodes(), problem.test_nodes(), problem.heldout_nodes()
+    assert (len(test.x), len(test.t)) == (129, 101)
+    assert set(test.x) <= set(train.x)
+    assert not set(heldout.x) & set(train.x) and not set(heldout.t) & set(train.t)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"beta": -1.0}, "between 0 and 100"),
+        ({"beta": float("nan")}, "between 0 and 100"),
+        ({}, "needs a value for beta"),
+        ({"gamma": 1.0, "beta": 1.0}, "no coefficient 'gamma'"),
+    ],
+)
+def test_bad_coefficients_are_one_sentence(given: dict[str, float], said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        catalog.problem("convection").complete(given)
+
+
+@pytest.mark.parametrize("n", [0, -5, 25_501])
+def test_more_points_than_nodes_are_refused(n: int) -> None:
+    with pytest.raises(BadRequest, match="25,500"):
+        catalog.problem("convection").points(n, data_seed=0)
+
+
+def test_known_values_of_the_solutions() -> None:
+    x, t = np.array([0.3, 2.0]), np.array([0.0, 0.7])
+    for (i, xi), (j, tj) in product(enumerate(x), enumerate(t)):
+        u = catalog.problem("convection").exact(x, t, {"beta": 30.0})[j, i]
+        assert u == pytest.approx(np.sin(xi - 30 * tj))
+        w = catalog.problem("wave").exact(x / 7, t, {"c": 2.0, "beta": 3.0})[j, i]
+        expected = np.sin(np.pi * xi / 7) * np.cos(2 * np.pi * tj)
+        expected += 0.5 * np.sin(3 * np.pi * xi / 7) * np.cos(6 * np.pi * tj)
+        assert w == pytest.approx(expected)

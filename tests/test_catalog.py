@@ -1,0 +1,100 @@
+"""The catalogue finds entries by themselves: ours, and people's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sciml_backend import catalog
+from sciml_backend.run import BadRequest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PLUGIN = '''
+"""Slow convection; a test's own problem."""
+from sciml_backend.problems.convection import Convection
+
+
+class Slow(Convection):
+    """Convection by another name."""
+
+    label = "Slow convection"
+'''
+
+
+def run(code: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env={**os.environ, **env}, timeout=120
+    )
+
+
+def test_every_file_of_the_catalogue_is_an_entry() -> None:
+    for kind in catalog.CONTRACTS:
+        folder = ROOT / "sciml_backend" / kind
+        assert set(catalog.entries(kind)) == {p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")}
+
+
+def test_every_entry_says_what_it_is() -> None:
+    for kind in catalog.CONTRACTS:
+        for entry in catalog.entries(kind).values():
+            assert entry.doc.strip() and entry.label, entry
+
+
+def test_an_unknown_name_gets_the_known_ones() -> None:
+    with pytest.raises(BadRequest, match="no strategy 'lbgfs'; there are .*lbfgs"):
+        catalog.entry("strategies", "lbgfs")
+    with pytest.raises(BadRequest, match="no family 'pin'; there are .*pinn"):
+        catalog.family("pin")
+
+
+PLAN = """
+import json
+from sciml_backend import sweep
+from sciml_backend.run import MapName
+(spec,) = sweep.plan(MapName("pinn", "slow", "lbfgs"), coefficients={"beta": [5]}, data=[100])
+print(json.dumps([spec.plugin, spec.variant, spec.cell_id]))
+"""
+
+
+def test_a_plugin_is_found_and_its_content_is_part_of_its_cells_identity(tmp_path: Path) -> None:
+    (tmp_path / "problems").mkdir()
+    file = tmp_path / "problems" / "slow.py"
+    identities = set()
+    for text in (PLUGIN, PLUGIN + "\n# changed\n", PLUGIN):
+        file.write_text(text)
+        done = run(PLAN, ATLAS_PLUGINS=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        plugin, variant, cell = json.loads(done.stdout)
+        assert plugin and variant
+        identities.add((plugin, variant, cell))
+    assert len(identities) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("x = 1\n", "defines no Problem"), ("raise RuntimeError('oops')\n", "cannot be loaded: RuntimeError: oops")],
+)
+def test_a_broken_plugin_gets_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "problems").mkdir()
+    (tmp_path / "problems" / "broken.py").write_text(text)
+    command = [sys.executable, "-m", "sciml_backend", "catalog"]
+    env = {**os.environ, "ATLAS_PLUGINS": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=120)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_compute_side_needs_no_page_and_no_database() -> None:
+    code = """
+import sys
+for name in ("streamlit", "plotly", "duckdb", "pyhessian", "tqdm"):
+    sys.modules[name] = None
+import sciml_backend.sweep, sciml_backend.store.spool, sciml_backend.record
+sciml_backend.record.record()
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr

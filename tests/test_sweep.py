@@ -1,0 +1,122 @@
+"""The front door: plans are checked before anything trains, and records say everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sciml_backend import sweep
+from sciml_backend.run import BadRequest, MapName, RunSpec, Status
+
+NAME = MapName("pinn", "convection", "lbfgs")
+TINY: dict[str, Any] = {"model": {"width": 8, "depth": 1}, "settings": {"max_epochs": 2}}
+
+
+def plan(**options: Any) -> list[RunSpec]:
+    return sweep.plan(NAME, **({"coefficients": {"beta": [5.0]}, "data": [60]} | options))
+
+
+def test_a_plan_without_axes_is_the_whole_map() -> None:
+    assert len(sweep.plan(NAME, seeds=[0, 1, 2])) == 12 * 12 * 3
+
+
+def test_a_cells_identity_is_its_settings_and_nothing_else() -> None:
+    (a,), (b,) = plan(), plan(dtype="float64")
+    assert a.cell_id == plan()[0].cell_id != b.cell_id
+    assert a.cell_id == RunSpec.from_json(a.to_json()).cell_id
+    assert a.cell_id == a.but(variant="any name").cell_id
+    assert len({s.cell_id for s in plan(seeds=[0, 1], data=[60, 61])}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        (NAME, {"dtype": "float64"}),
+        (NAME, {"model": {"width": 100}}),
+        (NAME, {"settings": {"history": 20}, "dtype": "float64"}),
+        (MapName("pinn", "reaction_diffusion", "lbfgs"), {"coefficients": {"rho": [5.0], "nu": [5.0]}}),
+    ],
+)
+def test_a_variant_names_what_differs_and_reads_back(name: MapName, options: Any) -> None:
+    first = sweep.plan(name, data=[100], **options)[0]
+    assert first.variant
+    again = sweep.plan(first.map, data=[100], coefficients={k: [v] for k, v in first.coefficients.items()})[0]
+    assert again.cell_id == first.cell_id and again.variant == first.variant
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"data": [25_501]}, "between 1 and 25,500"),
+        ({"coefficients": {"beta": [101.0]}}, "between 0 and 100, got 101"),
+        ({"coefficients": {"bta": [1.0]}}, "no coefficient 'bta'"),
+        ({"seeds": [-1]}, "A seed lies between"),
+        ({"dtype": "float16"}, "float32 or float64"),
+        ({"settings": {"histroy": 5}}, "no setting 'histroy'"),
+        ({"settings": {"history": 2.5}}, "of type int, got 2.5"),
+        ({"model": {"width": 0}}, "1 to 2048 units"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_sentence(options: Any, said: str) -> None:
+    with pytest.raises(BadRequest, match=said) as caught:
+        plan(**options)
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+
+
+def test_an_unreadable_variant_is_refused() -> None:
+    with pytest.raises(BadRequest, match="cannot be read at 'what'"):
+        sweep.plan(MapName.parse("pinn/convection/lbfgs@what"))
+
+
+def test_a_trained_run_is_a_full_record() -> None:
+    specs = plan(seeds=[0, 1], **TINY)
+    shots: list[sweep.Progress] = []
+    (records,) = sweep.train(specs, on_progress=shots.append)
+    assert shots[-1].done == 2
+    for spec, record in zip(specs, records, strict=True):
+        assert record.spec == spec and record.status is Status.BUDGET_SPENT
+        assert 20 < record.iterations <= 40 < record.evaluations <= 51
+        assert record.train_loss == record.curve.train_loss[-1]
+        assert record.test_error == record.curve.test_error[-1]
+        assert record.heldout_error and record.test_error_l1
+        assert record.curve.iteration == sorted({0, 20, record.iterations})
+        assert {"threads": 1, "batch_rows": 2}.items() <= record.to_json().items()
+        weights = sweep.from_bytes(record.theta_final or b"", spec.dtype)
+        objective = sweep.objective_of([spec])
+        assert float(objective.value(weights[None])[0]) == record.train_loss
+        start = sweep.from_bytes(record.theta_initial or b"", spec.dtype)
+        assert torch.equal(start, sweep.initial_weights([spec])[0])
+
+
+def test_a_record_reproduces_bit_by_bit() -> None:
+    (spec,) = plan(**TINY)
+    first, second = (next(iter(sweep.train([spec])))[0] for _ in range(2))
+    assert first.theta_final == second.theta_final and first.train_loss == second.train_loss
+
+
+def test_both_precisions_start_from_the_same_weights() -> None:
+    (single,), (double,) = plan(), plan(dtype="float64")
+    assert torch.equal(sweep.initial_weights([single]).double(), sweep.initial_weights([double]))
+
+
+def test_no_gpu_where_one_was_asked_for_is_one_sentence() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(BadRequest, match="no GPU"):
+        list(sweep.train(plan(**TINY), device="cuda"))
+
+
+@pytest.mark.parametrize("kind", ["solution", "hessian_extremes"])
+def test_diagnostics_start_from_stored_weights(kind: str) -> None:
+    (record,) = next(iter(sweep.train(plan(**TINY))))
+    assert record.theta_initial and record.theta_final
+    artifact = sweep.diagnose(record.spec, kind, theta_initial=record.theta_initial, theta_final=record.theta_final)
+    assert artifact.cell_id == record.spec.cell_id and artifact.kind == kind and artifact.numbers
+    if kind == "solution":
+        error = artifact.arrays["solution"] - artifact.arrays["reference"]
+        assert error.shape == (101, 129)
+        assert np.abs(error).max() == pytest.approx(artifact.numbers["largest_error"])
+        assert artifact.numbers["test_error"] == pytest.approx(record.test_error, rel=1e-4)
