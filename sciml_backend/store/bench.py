@@ -15,7 +15,7 @@ from pathlib import Path
 from sciml_backend.run import PROTOCOL_VERSION, MapName
 from sciml_backend.store import queries
 from sciml_backend.store.batch import RUN_SCHEMA, RUNS
-from sciml_backend.store.connection import Store, connect_or_rebuild
+from sciml_backend.store.connection import Store, connect_or_create
 from sciml_backend.store.insert import insert_incoming
 
 _RUNS_PER_MAP = 12 * 12 * 100
@@ -44,7 +44,7 @@ def bench_store(rows: int = 1_000_000) -> dict[str, float]:
     """Rows stored per second, and the median time of each query in milliseconds, in an index of ``rows`` runs."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "bench.duckdb"
-        store = Store(connect_or_rebuild(database), database=database)
+        store = Store(connect_or_create(database), database=database)
         began = time.perf_counter()
         _fill(store, rows)
         figures = {"rows_per_second": rows / (time.perf_counter() - began)}

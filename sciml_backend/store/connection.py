@@ -54,7 +54,7 @@ class Store:
         database = database or paths.database()
         database.parent.mkdir(parents=True, exist_ok=True)
         require_space(database.parent)
-        store = cls(connect_or_rebuild(database), database=database)
+        store = cls(connect_or_create(database), database=database)
         store.ingest(everything=True)
         return store
 
@@ -184,7 +184,8 @@ def _config(database: Path | None) -> dict[str, str | bool | int | float | list[
     return config
 
 
-def connect_or_rebuild(database: Path) -> duckdb.DuckDBPyConnection:
+def connect_or_create(database: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to the index file, or to an empty one in its place when it is damaged or of another schema."""
     if database.exists():
         try:
             connection = duckdb.connect(str(database), config=_config(database))

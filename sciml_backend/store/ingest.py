@@ -21,7 +21,7 @@ from sciml_backend.run import BadRequest
 from sciml_backend.store.batch import ARTIFACTS, RUNS, Header, read_header
 from sciml_backend.store.check import check_batch
 from sciml_backend.store.insert import insert_incoming, offer_files
-from sciml_backend.store.spool import batch_files, locate, log_name
+from sciml_backend.store.spool import batch_files, locate, log_name, sweep_drafts
 
 GROUP = 64
 """Batches per transaction: a commit waits for the disk, so a few large ones are faster than many small ones."""
@@ -59,7 +59,9 @@ class Delivery:
 
 def take_in(cursor: duckdb.DuckDBPyConnection, *, everything: bool = False) -> Report:
     """Store what is new in the shipped results and in the spool; with ``everything`` also what the index lost."""
-    if everything:  # a shipped file may have been mended since
+    if everything:
+        sweep_drafts(paths.spool_new())
+        # A shipped file may have been mended since.
         cursor.execute("DELETE FROM quarantine WHERE file LIKE 'results/%'")
     files = cursor.execute("SELECT file FROM ingest_log UNION SELECT file FROM quarantine").fetchall()
     settled = {file for (file,) in files}

@@ -8,6 +8,7 @@ and ``maps`` counts the others as ``n_apart``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -140,7 +141,10 @@ def artifact(
         """,
         {"cell": cell_id, "kind": kind, "version": PROTOCOL_VERSION, "key": key},
     )
-    return read_artifact(locate(found[0][0]), cell_id, request_key=found[0][1]) if found else None
+    if not found:
+        return None
+    file, request_key = found[0]
+    return read_artifact(cell_id, *_places(file), request_key=request_key)
 
 
 def diagnostic_grid(
@@ -162,12 +166,10 @@ def diagnostic_grid(
 
 def weights(store: Store, cell_id: str) -> Weights:
     """The first and last weights of a run; raises BadRequest when none are stored."""
-    found = store.rows(
-        "SELECT file FROM run JOIN ingest_log USING (batch_id) WHERE cell_id = ?::UUID", [cell_id]
-    )
+    found = store.rows("SELECT file FROM run JOIN ingest_log USING (batch_id) WHERE cell_id = ?::UUID", [cell_id])
     if not found:
         raise BadRequest(f"No run of cell {cell_id} is stored; train it first.")
-    return read_weights(cell_id, locate(found[0][0]))
+    return read_weights(cell_id, *_places(found[0][0]))
 
 
 def published_values(store: Store, name: MapName | str) -> pd.DataFrame:
@@ -178,6 +180,14 @@ def published_values(store: Store, name: MapName | str) -> pd.DataFrame:
 def quarantined(store: Store) -> pd.DataFrame:
     """Files that were not stored, and why: file, reason, ts (UTC), newest first."""
     return store.query("SELECT file, reason, ts FROM quarantine ORDER BY ts DESC")
+
+
+def _places(file: str) -> tuple[Path, ...]:
+    """Where to look for what the index found in this file: there, or everywhere when it was compacted away since."""
+    try:
+        return (locate(file),)
+    except BadRequest:
+        return ()
 
 
 def _present() -> str:

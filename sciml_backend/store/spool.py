@@ -5,6 +5,7 @@ A batch appears whole or not at all: it is written beside its place, flushed to 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -13,6 +14,7 @@ import math
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,9 @@ from sciml_backend.store.batch import ARTIFACTS, RUNS, SCHEMAS, Header, read_col
 
 FILE_LIMIT = 2 * 2**20
 """Bytes a batch file may have, unless one row alone is larger."""
+
+DRAFT_AGE = 3600.0
+"""Seconds after which an unfinished draft is taken for a dead producer's."""
 
 FREE_SPACE_FLOOR = 256 * 2**20
 """Bytes that stay free on the disk of a spool."""
@@ -48,12 +53,20 @@ def write_runs(records: Sequence[RunRecord], folder: Path, *, batch_id: str, axi
     PINNs; then file k has the batch_id ``{batch_id}:{first}-{last}``, counting rows of ``records`` from 0.
     Raises BadRequest when a run lacks the coefficient or the disk is full.
     """
-    return _write(RUNS, [_run_row(record, axis) for record in records], folder, batch_id)
+    return write_rows(RUNS, [_run_row(record, axis) for record in records], folder, batch_id=batch_id)
 
 
 def write_artifacts(artifacts: Sequence[Artifact], folder: Path, *, batch_id: str) -> list[Path]:
     """Write what diagnostics found and give back the files, split as ``write_runs`` does; raises likewise."""
-    return _write(ARTIFACTS, [_artifact_row(artifact) for artifact in artifacts], folder, batch_id)
+    return write_rows(ARTIFACTS, [_artifact_row(artifact) for artifact in artifacts], folder, batch_id=batch_id)
+
+
+def write_rows(kind: str, rows: Sequence[dict[str, Any]], folder: Path, *, batch_id: str) -> list[Path]:
+    """Write rows in the form of ``SCHEMAS[kind]`` and give back the files, split as ``write_runs`` does."""
+    if not rows:
+        return []
+    parts = _parts(kind, rows, batch_id, 0, len(rows), len(rows))
+    return [publish(payload, folder, batch_id=part) for part, payload in parts]
 
 
 def batch_files(*folders: Path) -> Iterator[Path]:
@@ -96,12 +109,14 @@ def read_weights(cell_id: str, *folders: Path) -> Weights:
     raise BadRequest(f"No stored run of cell {cell_id} has weights; train it first.")
 
 
-def read_artifact(path: Path, cell_id: str, *, request_key: str) -> Artifact:
-    """One artifact of a batch, arrays included; raises BadRequest when the batch does not hold it."""
-    for row in read_columns(path, SCHEMAS[ARTIFACTS].names, cell_id=cell_id):
-        if row["request_key"] == request_key:
-            return _artifact(row)
-    raise BadRequest(f"{path.name} does not hold the diagnostic {request_key} of cell {cell_id}.")
+def read_artifact(cell_id: str, *folders: Path, request_key: str) -> Artifact:
+    """A cell's diagnostic, arrays included, from the first batch that has it; raises BadRequest when none has."""
+    for path, header in _headers(folders):
+        if header.kind == ARTIFACTS and cell_id in header.cells:
+            for row in read_columns(path, SCHEMAS[ARTIFACTS].names, cell_id=cell_id):
+                if row["request_key"] == request_key:
+                    return _artifact(row)
+    raise BadRequest(f"The diagnostic {request_key} of cell {cell_id} is in no results file; compute it again.")
 
 
 def require_space(folder: Path, *, floor: int = FREE_SPACE_FLOOR) -> None:
@@ -134,6 +149,14 @@ def publish(payload: bytes, folder: Path, *, batch_id: str) -> Path:
     return target
 
 
+def sweep_drafts(folder: Path) -> None:
+    """Remove drafts that producers left when they died."""
+    for draft in folder.glob(".*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - draft.stat().st_mtime > DRAFT_AGE:
+                draft.unlink()
+
+
 def _headers(folders: Iterable[Path]) -> Iterator[tuple[Path, Header]]:
     for path in batch_files(*folders):
         try:
@@ -142,15 +165,8 @@ def _headers(folders: Iterable[Path]) -> Iterator[tuple[Path, Header]]:
             continue
 
 
-def _write(kind: str, rows: list[dict[str, Any]], folder: Path, batch_id: str) -> list[Path]:
-    if not rows:
-        return []
-    parts = _parts(kind, rows, batch_id, 0, len(rows), len(rows))
-    return [publish(payload, folder, batch_id=part) for part, payload in parts]
-
-
 def _parts(
-    kind: str, rows: list[dict[str, Any]], batch_id: str, first: int, stop: int, total: int
+    kind: str, rows: Sequence[dict[str, Any]], batch_id: str, first: int, stop: int, total: int
 ) -> Iterator[tuple[str, bytes]]:
     """Halve rows[first:stop] until each file fits; a part's identity names its rows, so it never means other cells."""
     part = batch_id if stop - first == total else f"{batch_id}:{first}-{stop - 1}"
@@ -163,10 +179,10 @@ def _parts(
     yield from _parts(kind, rows, batch_id, middle, stop, total)
 
 
-def _serialise(kind: str, rows: list[dict[str, Any]], batch_id: str) -> bytes:
+def _serialise(kind: str, rows: Sequence[dict[str, Any]], batch_id: str) -> bytes:
     written_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     header = Header(kind=kind, batch_id=batch_id, written_at=written_at, cells=[row["cell_id"] for row in rows])
-    table = pa.Table.from_pylist(rows, schema=SCHEMAS[kind].with_metadata(header.metadata()))
+    table = pa.Table.from_pylist(list(rows), schema=SCHEMAS[kind].with_metadata(header.metadata()))
     texts = [field.name for field in table.schema if field.type == pa.string()]
     buffer = io.BytesIO()
     # Runs of one seed start from the same weights: the dictionary keeps them once.

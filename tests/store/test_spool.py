@@ -1,6 +1,9 @@
 """Batches: whole or absent, small, and read back as written."""
 
 import json
+import os
+import subprocess
+import time
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -56,8 +59,8 @@ def test_artifacts_read_back_with_their_arrays(tmp_path, record):
         numbers={"lambda_max": 12.5, "gap": float("nan")},
         arrays={"density": np.arange(6.0).reshape(2, 3)},
     )
-    (path,) = spool.write_artifacts([found], tmp_path, batch_id="d:0")
-    back = spool.read_artifact(path, found.cell_id, request_key=found.request_key)
+    spool.write_artifacts([found], tmp_path, batch_id="d:0")
+    back = spool.read_artifact(found.cell_id, tmp_path, request_key=found.request_key)
     assert back.numbers["lambda_max"] == 12.5 and np.isnan(back.numbers["gap"])
     np.testing.assert_array_equal(back.arrays["density"], found.arrays["density"])
     assert back.request_key == found.request_key
@@ -83,3 +86,24 @@ def test_a_full_disk_says_so(tmp_path):
 def test_locations_follow_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("ATLAS_DATA", str(tmp_path))
     assert paths.spool_new() == tmp_path / "spool" / "new" and paths.database().parent == tmp_path
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path, record):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        with pytest.raises(BadRequest, match="is full, so batch b was not written"):
+            spool.write_runs([record(beta) for beta in range(5, 45)], disk, batch_id="b", axis="beta")
+        assert not list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_drafts_of_dead_producers_are_removed_and_fresh_ones_stay(tmp_path):
+    for name, age in [(".old.tmp", 2 * spool.DRAFT_AGE), (".fresh.tmp", 0.0)]:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    spool.sweep_drafts(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".fresh.tmp"]
