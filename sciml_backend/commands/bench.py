@@ -1,0 +1,45 @@
+"""``bench``: how fast this is here, beside the textbook way."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sciml_backend.command import Command, table
+
+
+class Bench(Command):
+    """Measure the engine against the textbook PINN, alternating in one process on one thread, or the store."""
+
+    help = "measure the engine against the textbook PINN, or the store"
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("what", nargs="?", choices=("engine", "store"), default="engine")
+        parser.add_argument("--quick", action="store_true", help="fewer rounds and rows")
+
+    def execute(self, args: argparse.Namespace) -> Any:
+        if args.what == "store":
+            from sciml_backend.store.bench import bench_store
+
+            return {"store": bench_store(100_000 if args.quick else 1_000_000)}
+        from sciml_backend.benchmarks.engine import report
+
+        return report(quick=args.quick)
+
+    def text(self, result: Any) -> str:
+        if "store" in result:
+            return table([{"what": k, "value": v} for k, v in result["store"].items()], ("what", "value"))
+        columns = ("data", "rows", "textbook_ms", "ours_ms", "times_faster", "gflops")
+        step, run = result["iteration"], result["run"]
+        return "\n".join(
+            [
+                f"{result['versions']}, {result['threads']} thread, kernel {result['kernel']}",
+                f"matrix product: {result['matrix_product_gflops']:.0f} GFLOP/s",
+                "loss and gradient per network, milliseconds:",
+                table(result["gradient"], columns),
+                f"L-BFGS iteration at N_f = 100: textbook {step['textbook_ms']:.2f} ms, ours {step['ours_ms']:.2f} ms "
+                f"({step['times_faster']:.1f} times faster)",
+                f"one cell from prompt to result: textbook {run['textbook_s']:.1f} s, ours {run['ours_s']:.1f} s "
+                f"({run['times_faster']:.1f} times faster)",
+            ]
+        )
