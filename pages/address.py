@@ -1,0 +1,121 @@
+"""Every selection is in the address: a link reproduces the view, Back undoes a step, a page finds its view again.
+
+Widgets carry the keys below. ``restore`` comes before a page's widgets, ``keep`` after them (in a fragment: at its end).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import streamlit as st
+
+Value = str | float | int | bool | None
+
+_PAGE, _KEPT, _WRITTEN = "_page", "_kept", "_written"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One entry of the address: its value when absent, and how its text is read; ValueError means absent."""
+
+    default: Value
+    read: Callable[[str], Value]
+
+
+def _switch(text: str) -> bool:
+    return text == "1"
+
+
+def _texts(**defaults: str) -> dict[str, Parameter]:
+    return {key: Parameter(value, str) for key, value in defaults.items()}
+
+
+def _numbers(**defaults: float | None) -> dict[str, Parameter]:
+    return {key: Parameter(value, float) for key, value in defaults.items()}
+
+
+MAP = _texts(family="pinn", problem="convection", strategy="lbfgs", variant="", source="computed")
+CELL = _numbers(x=None, y=None)
+THRESHOLDS = {
+    **_texts(rule="range"),
+    **_numbers(f_train=0.30, f_test=0.30, p_train=50.0, p_test=50.0, t_train=0.0038, t_test=0.434),
+    **_numbers(perturbation=0.20, low=5.0, high=95.0),
+}
+DISPLAY = {"log": Parameter(False, _switch), "paper": Parameter(False, _switch), **_texts(marks="none")}
+RUN = {"seed": Parameter(None, int), **_texts(show="solution", along="iteration"), **_numbers(radius=0.5)}
+
+PARAMETERS = {**MAP, **CELL, **THRESHOLDS, **DISPLAY, **RUN}
+
+
+def restore(page: str, *groups: dict[str, Parameter]) -> None:
+    """Set the widgets' values from the address when it was opened or changed, else from the last visit of the page."""
+    keys = [key for group in groups for key in group]
+    address = st.query_params.to_dict()
+    entered = st.session_state.get(_PAGE) != page
+    st.session_state[_PAGE] = page
+    if address and (entered or address != st.session_state.get(_WRITTEN)):
+        values = _read(address, keys)
+    elif entered:
+        values = _read({}, keys) | st.session_state.get(_KEPT, {})
+    else:
+        return
+    for key in keys:
+        st.session_state[key] = values[key]
+
+
+def hold(*groups: dict[str, Parameter]) -> None:
+    """Give back the values of widgets that were not drawn for a while, which Streamlit forgets."""
+    kept = st.session_state.get(_KEPT, {})
+    for group in groups:
+        for key, parameter in group.items():
+            if key not in st.session_state:
+                st.session_state[key] = kept.get(key, parameter.default)
+
+
+def keep(*groups: dict[str, Parameter]) -> None:
+    """Write the widgets' values into the address, those that are not the default, and remember them for other pages."""
+    hold(*groups)
+    now = {key: st.session_state[key] for group in groups for key in group}
+    st.session_state[_KEPT] = st.session_state.get(_KEPT, {}) | now
+    address = query(now)
+    st.session_state[_WRITTEN] = address
+    if st.query_params.to_dict() != address:
+        st.query_params.from_dict(address)
+
+
+def query(values: dict[str, Value]) -> dict[str, str]:
+    """The values as entries of an address, defaults left out."""
+    return {key: _text(value) for key, value in values.items() if value != PARAMETERS[key].default}
+
+
+def current(*groups: dict[str, Parameter], **changes: Value) -> dict[str, str]:
+    """The address of the present choice within these groups, with some values changed; for links to other pages."""
+    keys = [key for group in groups for key in group]
+    return query({key: st.session_state[key] for key in keys if key in st.session_state} | changes)
+
+
+def link() -> str:
+    """The whole address of the present view."""
+    parts = urlsplit(str(st.context.url or ""))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(st.query_params.to_dict()), ""))
+
+
+def _read(address: dict[str, str], keys: Iterable[str]) -> dict[str, Value]:
+    return {key: _value(PARAMETERS[key], address.get(key)) for key in keys}
+
+
+def _value(parameter: Parameter, text: str | None) -> Value:
+    if text is None:
+        return parameter.default
+    try:
+        return parameter.read(text)
+    except ValueError:
+        return parameter.default
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

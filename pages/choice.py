@@ -1,0 +1,175 @@
+"""Which map is looked at: the pickers, the map's axes, and the runs that would fill it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages import results, services
+from sciml_backend.run import MapName, RunSpec
+
+VARIANTS = {"": "float32", "float64": "float64"}
+SOURCES = {"computed": "computed here", "published": "published, read off the paper"}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A coefficient or the amount of data: its name in the store, its name for people, its planned values."""
+
+    name: str
+    label: str
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A map as chosen; ``name`` is its name in the store."""
+
+    name: MapName
+    source: str
+    x: Axis
+    y: Axis
+    title: str
+    plugin: str = ""
+
+    @property
+    def published_name(self) -> MapName:
+        """The map's name without its variant: publications do not tell precisions apart."""
+        return MapName(self.name.family, self.name.problem, self.name.strategy)
+
+
+def pick() -> Choice:
+    """The pickers in one row; their values are in the session under the keys of ``address.MAP``."""
+    known = _known()
+    with st.container(horizontal=True):
+        family = _select("Model family", "family", _unique(known, "family"), _label("families"), help=_FAMILY)
+        known = known[known["family"] == family]
+        problem = _select("Problem", "problem", _unique(known, "problem"), _label("problems"), help=_PROBLEM)
+        known = known[known["problem"] == problem]
+        strategy = _select("Training strategy", "strategy", _unique(known, "strategy"), _label("strategies"), help=_STRATEGY)
+        known = known[known["strategy"] == strategy]
+        variant = _select("Variant", "variant", _unique(known, "variant"), _variant, help=_VARIANT)
+        known = known[known["variant"] == variant]
+        sources = list(dict.fromkeys(["computed", *known["source"]]))
+        source = _select("Source", "source", sources, lambda s: SOURCES.get(s, s), help=_SOURCE)
+    return choice(MapName(family, problem, strategy, variant), source)
+
+
+def choice(name: MapName, source: str) -> Choice:
+    """A map with its axes and its title."""
+    labels = [_label(kind)(part) for kind, part in zip(_KINDS, (name.family, name.problem, name.strategy), strict=True)]
+    x, y = _axes(name, source)
+    title = f"{' · '.join(labels)} · {_variant(name.variant)}"
+    planned = _planned(name)
+    return Choice(name, source, x, y, title, plugin=str(planned.get("plugin", "")) if planned else "")
+
+
+def specs(chosen: Choice, cells: Iterable[tuple[float, float]], *, seeds: Sequence[int]) -> list[RunSpec]:
+    """The runs of these cells (x, y); empty when nothing says how runs of this variant are set up."""
+    template = _stored_template(chosen) or _template(chosen)
+    if template is None:
+        return []
+    return [
+        template.but(coefficients={**template.coefficients, chosen.x.name: x}, data=int(y), seed=seed)
+        for x, y in cells
+        for seed in seeds
+    ]
+
+
+def select(label: str, key: str, options: Sequence[Any], words: Callable[[Any], str], **more: Any) -> Any:
+    """A select box that falls back to its first option when the address names another."""
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = options[0]
+    return st.selectbox(label, options, key=key, format_func=words, **more)
+
+
+def _select(label: str, key: str, options: Sequence[str], words: Callable[[str], str], *, help: str) -> str:
+    return str(select(label, key, options, words, help=help, width=208))
+
+
+def _known() -> pd.DataFrame:
+    """All maps, the catalogue's first: family, problem, strategy, variant, source ('' where nothing is stored)."""
+    columns = ["family", "problem", "strategy", "variant", "source"]
+    planned = [
+        (m["family"], m["problem"], m["strategy"], variant, "computed")
+        for m in services.record()["maps"]
+        for variant in m["variants"]
+    ]
+    return pd.concat([pd.DataFrame(planned, columns=columns), results.maps()[columns]], ignore_index=True)
+
+
+def _unique(table: pd.DataFrame, column: str) -> list[str]:
+    return list(dict.fromkeys(table[column]))
+
+
+_KINDS = ("families", "problems", "strategies")
+
+
+def _label(kind: str) -> Callable[[str], str]:
+    entries: Mapping[str, Any] = services.record()[kind]
+    return lambda name: str(entries[name]["label"]) if name in entries else name.replace("_", " ")
+
+
+def _variant(variant: str) -> str:
+    return VARIANTS.get(variant, variant)
+
+
+def _axes(name: MapName, source: str) -> tuple[Axis, Axis]:
+    planned = _planned(name)
+    if planned:
+        x, y = planned["x"], planned["y"]
+        return (
+            Axis(x["name"], x["label"], tuple(x["values"])),
+            Axis("data", y["label"], tuple(y["values"])),
+        )
+    stored = results.maps()
+    row = stored[(stored["name"] == str(name)) & (stored["source"] == source)]
+    found = row["x_name"].iloc[0] if len(row) else "x"
+    return Axis(found, found), Axis("data", "amount of data")
+
+
+def _planned(name: MapName) -> Mapping[str, Any] | None:
+    """The catalogue's entry of a map, whatever its variant."""
+    same = (m for m in services.record()["maps"] if (m["family"], m["problem"], m["strategy"]) == _parts(name))
+    return next(same, None)
+
+
+def _parts(name: MapName) -> tuple[str, str, str]:
+    return name.family, name.problem, name.strategy
+
+
+def _stored_template(chosen: Choice) -> RunSpec | None:
+    """A run of this map as it was asked for."""
+    stored = results.runs(str(chosen.name), "computed")
+    return RunSpec.from_json(json.loads(stored["spec"].iloc[0])) if len(stored) else None
+
+
+def _template(chosen: Choice) -> RunSpec | None:
+    """A run of a map's plain or float64 variant by the catalogue's defaults."""
+    if _planned(chosen.name) is None or chosen.name.variant not in VARIANTS:
+        return None
+    known = services.record()["problems"][chosen.name.problem]["coefficients"]
+    dtype = chosen.name.variant or "float32"
+    return RunSpec(
+        family=chosen.name.family,
+        problem=chosen.name.problem,
+        strategy=chosen.name.strategy,
+        coefficients={c["name"]: 0.0 if c["default"] is None else c["default"] for c in known},
+        data=1,
+        dtype=dtype,
+        protocol="published" if dtype == "float32" else "corrected",
+        variant=chosen.name.variant,
+        plugin=chosen.plugin,
+    )
+
+
+_FAMILY = "The kind of network and of loss."
+_PROBLEM = "The equation that is learned; its coefficient is the horizontal axis."
+_STRATEGY = "How the network is trained."
+_VARIANT = "What differs from the map's default set-up, above all the precision; variants are never averaged."
+_SOURCE = "Values computed by this project, or read off a publication; the two are never mixed."

@@ -1,0 +1,213 @@
+"""A run's diagnostics: drawn where they are stored, computed on request where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import streamlit as st
+
+from jobs import queue
+from jobs.job import JobInfo
+from pages import activity, address, cell_summary, results, services, words
+from sciml_backend import figures
+from sciml_backend.run import Artifact, BadRequest, RunSpec, Setting
+
+KINDS = {
+    "solution": "solution",
+    "spectrum": "spectrum",
+    "landscape": "landscape",
+    "sharpness": "hessian_extremes",
+    "opinion": "pyhessian_opinion",
+}
+TITLES = {
+    "solution": "Solution",
+    "spectrum": "Hessian spectrum",
+    "landscape": "Loss landscape",
+    "sharpness": "Sharpness",
+    "opinion": "Second opinion",
+}
+RADII = {0.5: "0.5", 0.05: "0.05, as in the paper's Fig. 5"}
+
+
+def show(view: str, spec: RunSpec) -> None:
+    """One diagnostic of one run: the stored one, or the button that computes it."""
+    st.caption(EXPLAINED[view])
+    kind, changes = KINDS[view], _settings(view)
+    found = results.artifact(spec.cell_id, kind, _complete(kind, changes))
+    if found is not None:
+        DRAW[view](found, spec)
+        st.caption(f"Computed in {words.number(found.seconds)} s of one core, {found.finished_at[:16].replace('T', ' ')}.")
+    else:
+        _offer(spec, kind, changes, title=TITLES[view])
+
+
+def _settings(view: str) -> dict[str, Setting]:
+    """What of the diagnostic can be chosen here."""
+    if view != "landscape":
+        return {}
+    radius = st.segmented_control(
+        "Radius", list(RADII), format_func=RADII.__getitem__, key="radius", required=True,
+        help="How far the plane reaches, in units of the weights' filter norms.",
+    )  # fmt: skip
+    return {} if radius == address.PARAMETERS["radius"].default else {"radius": radius}
+
+
+def _complete(kind: str, changes: Mapping[str, Setting]) -> tuple[tuple[str, Setting], ...]:
+    """All settings of a diagnostic as they are stored with its results."""
+    defaults = services.record()["diagnostics"].get(kind, {}).get("settings", {})
+    return tuple(({name: entry["default"] for name, entry in defaults.items()} | dict(changes)).items())
+
+
+# -- computing --------------------------------------------------------------------------------------------------------
+
+
+def _offer(spec: RunSpec, kind: str, changes: dict[str, Setting], *, title: str) -> None:
+    """A button, or how far its job is."""
+    job = _job(spec, kind, changes)
+    if job is not None and (job.state.active or job.state is queue.State.SUCCEEDED):
+        _wait(job.job_id, title)
+        return
+    if job is not None and job.error_text:
+        st.error(job.error_text)
+    st.markdown(f"The {title.lower()} of this run has not been computed yet.")
+    if st.button(f"Compute the {title.lower()}", type="primary", icon=":material/play_arrow:"):
+        _submit(spec, kind, changes)
+
+
+def _submit(spec: RunSpec, kind: str, changes: dict[str, Setting]) -> None:
+    try:
+        queue.submit_diagnostic(spec, kind, settings=changes, requested_by=activity.visitor(), priority=1)
+    except BadRequest as refusal:
+        st.error(str(refusal))
+    else:
+        st.rerun()
+
+
+def _job(spec: RunSpec, kind: str, changes: dict[str, Setting]) -> JobInfo | None:
+    """The newest job that computes this, of those that the queue still lists."""
+    same = (
+        job
+        for job in queue.jobs()
+        if job.kind == "diagnose" and job.spec.get("diagnostic") == kind and job.spec.get("settings", {}) == changes
+    )
+    mine = [job for job in same if activity.concerns(job.job_id, spec.cell_id)]
+    return max(mine, key=lambda job: job.created_at, default=None)
+
+
+def _wait(job_id: str, title: str) -> None:
+    """Look every second until the result is in the store."""
+    version = services.store().version()
+
+    def look() -> None:
+        job = queue.job(job_id)
+        if services.store().version() != version or job.state in (queue.State.DEAD, queue.State.CANCELLED):
+            st.rerun()
+        st.progress(0, f"{title}: {job.state.sentence.lower()}")
+
+    st.fragment(look, run_every=1)()
+
+
+# -- drawing ----------------------------------------------------------------------------------------------------------
+
+
+def _solution(found: Artifact, spec: RunSpec) -> None:
+    arrays = found.arrays
+    figure = figures.solution(arrays["x"], arrays["t"], arrays["solution"], arrays["reference"], height=340)
+    st.plotly_chart(figure, config=cell_summary.SAVING, alt="Predicted and reference solution, and their difference")
+    _numbers({"Test error": found.numbers["test_error"], "Largest error": found.numbers["largest_error"]})
+
+
+def _spectrum(found: Artifact, spec: RunSpec) -> None:
+    arrays, n = found.arrays, found.numbers
+    figure = figures.spectrum(
+        arrays["eigenvalue"],
+        initial=arrays["density_initial"],
+        final=arrays["density_final"],
+        noise_floor=n["noise_floor_final"],
+        linear_within=float(dict(found.settings).get("linear_within", 1e-4)),
+    )
+    st.plotly_chart(figure, config=cell_summary.SAVING, alt="Density of Hessian eigenvalues before and after training")
+    ends = {"before": "initial", "after": "final"}
+    _table(
+        {
+            f"{when} training": {
+                "λmax": words.number(n[f"lambda_max_{end}"]),
+                "λmin": words.number(n[f"lambda_min_{end}"]),
+                "trace": _pm(n, f"trace_{end}", f"trace_error_{end}"),
+                "negative share": _pm(n, f"negative_share_{end}", f"negative_share_error_{end}"),
+                "noise floor": words.number(n[f"noise_floor_{end}"]),
+            }
+            for when, end in ends.items()
+        }
+    )
+
+
+def _landscape(found: Artifact, spec: RunSpec) -> None:
+    arrays = found.arrays
+    figure = figures.landscape(arrays["first"], arrays["second"], arrays["log10_loss"], titles=("d₁", "d₂"))
+    st.plotly_chart(figure, config=cell_summary.SAVING, alt="Loss surface around the trained weights")
+    n = found.numbers
+    shown = {"Loss at the centre": n["loss"], "Lowest": n["lowest"], "Highest": n["highest"]}
+    _numbers(shown | {"Curvature along d₁": n.get("curvature_first"), "along d₂": n.get("curvature_second")})
+
+
+def _sharpness(found: Artifact, spec: RunSpec) -> None:
+    n = found.numbers
+    rows = {
+        "λmax": (n["lambda_max"], n["lambda_max_residual"]),
+        "λmin": (n["lambda_min"], n["lambda_min_residual"]),
+        "trace": (n["trace"], n["trace_error"]),
+    }
+    _table({name: {"value": words.number(v), "±": words.number(e)} for name, (v, e) in rows.items()})
+
+
+def _opinion(found: Artifact, spec: RunSpec) -> None:
+    ours = results.artifact(spec.cell_id, "hessian_extremes", None)
+    n = found.numbers
+    _table(
+        {
+            "PyHessian": {"λmax": words.number(n["lambda_max"]), "trace": _pm(n, "trace", "trace_error")},
+            "this project": {
+                "λmax": words.number(ours.numbers["lambda_max"]) if ours else "–",
+                "trace": _pm(ours.numbers, "trace", "trace_error") if ours else "–",
+            },
+        }
+    )
+    st.caption(f"PyHessian's trace stopped after {n['trace_samples']:.0f} samples.")
+    if ours is None:
+        st.caption("Compute the **sharpness** of this run to see both.")
+
+
+def _numbers(values: Mapping[str, float | None]) -> None:
+    shown = {name: value for name, value in values.items() if value is not None and np.isfinite(value)}
+    st.markdown("&emsp;".join(f"{name} **{words.number(value)}**" for name, value in shown.items()))
+
+
+def _table(rows: Mapping[str, Mapping[str, str]]) -> None:
+    st.table(words.table(rows), border="horizontal", width="content")
+
+
+def _pm(numbers: Mapping[str, float], name: str, error: str) -> str:
+    tail = f" ± {words.number(numbers[error], digits=2)}" if error in numbers else ""
+    return f"{words.number(numbers.get(name))}{tail}"
+
+
+DRAW: Mapping[str, Callable[[Artifact, RunSpec], None]] = {
+    "solution": _solution,
+    "spectrum": _spectrum,
+    "landscape": _landscape,
+    "sharpness": _sharpness,
+    "opinion": _opinion,
+}
+EXPLAINED = {
+    "solution": "What the network learned over space and time, what it should have learned, and the difference.",
+    "spectrum": "Density of the eigenvalues of the loss's Hessian before and after training, on an axis that is linear near "
+    "zero and logarithmic outside. Inside the noise floor (grey) an eigenvalue has no sign. A long right tail means stiff, "
+    "sharp directions; a visible left side means a saddle.",
+    "landscape": "The loss on a plane of weights around the end of the training, spanned by the two directions of largest "
+    "curvature, rescaled filter by filter. A narrow valley is hard for first-order methods; a rugged plane is hard for all.",
+    "sharpness": "Extreme eigenvalues and trace of the Hessian after training, each with its error. A high λmax means a "
+    "sharp minimum; a negative λmin beyond its error means a saddle.",
+    "opinion": "The same curvature by the PyHessian package, which shares no code with this project.",
+}

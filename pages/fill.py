@@ -1,0 +1,77 @@
+"""Train what a map lacks: how many runs, how long they will take, and the button that queues them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from jobs import queue
+from pages import activity, results, services
+from pages.choice import Choice, specs
+from pages.estimate import cost, duration
+from sciml_backend.run import BadRequest, RunSpec
+
+
+def fill(chosen: Choice, grid: pd.DataFrame) -> None:
+    """A popover for the whole map, and for the selected cell when it lacks runs."""
+    with st.popover("Fill missing cells", icon=":material/add_circle:", help="Train what the map lacks, in the background."):
+        seeds = st.number_input("Seeds per cell", 1, 10, value=3, help="Seeds 0, 1, … of every cell; stored runs are kept.")
+        scope = st.radio("Cells", ["All of the map", "The selected cell"], horizontal=True, help="Where to train.")
+        cells = _cells(chosen, grid, scope)
+        missing = _missing(specs(chosen, cells, seeds=range(seeds)))
+        if not missing:
+            st.caption(_nothing(chosen, cells))
+            return
+        st.markdown(f"**{len(missing)} runs** are missing in {_count(missing)} of {len(cells)} cells.")
+        st.caption(_estimate(chosen, missing))
+        if st.button(f"Train {len(missing)} runs", type="primary"):
+            _submit(missing)
+
+
+def _cells(chosen: Choice, grid: pd.DataFrame, scope: str) -> list[tuple[float, float]]:
+    if scope == "The selected cell":
+        x, y = st.session_state.get("x"), st.session_state.get("y")
+        return [] if x is None or y is None else [(x, y)]
+    if len(grid):
+        return list(zip(grid["x"], grid["y"], strict=True))
+    return [(x, y) for y in chosen.y.values for x in chosen.x.values]
+
+
+def _missing(wanted: list[RunSpec]) -> list[RunSpec]:
+    claimed = queue.claimed_cells()
+    ids = {spec.cell_id: spec for spec in wanted}
+    known = results.known_cells(tuple(ids))
+    return [spec for cell_id, spec in ids.items() if cell_id not in known and cell_id not in claimed]
+
+
+def _nothing(chosen: Choice, cells: list[tuple[float, float]]) -> str:
+    if not cells:
+        return "Select a cell first: click it on a map, or choose it below the maps."
+    if not specs(chosen, cells[:1], seeds=[0]):
+        return "Runs of this variant are started from the command line; nothing stored says how they are set up."
+    return "Nothing is missing: every run is stored, queued or in training."
+
+
+def _count(missing: list[RunSpec]) -> int:
+    return len({(tuple(spec.coefficients.items()), spec.data) for spec in missing})
+
+
+def _estimate(chosen: Choice, missing: list[RunSpec]) -> str:
+    recorded = services.record()["cost"].get(str(chosen.name))
+    found = cost(results.runs(str(chosen.name), "computed"), recorded)
+    if found is None:
+        return "No run of this map is stored yet, so nothing tells how long this takes; train one cell to find out."
+    seconds = found.of([spec.data for spec in missing])
+    waiting = sum(job.n_cells - job.n_done for job in queue.jobs() if job.state.active and job.kind == "train")
+    behind = f" {waiting} runs are in the queue before it." if waiting else ""
+    return f"About **{duration(seconds)}** on one worker.{behind} {found.basis}"
+
+
+def _submit(missing: list[RunSpec]) -> None:
+    try:
+        job = queue.submit_training(missing, requested_by=activity.visitor())
+    except BadRequest as refusal:
+        st.error(str(refusal))
+        return
+    st.toast(f"Queued: {job.n_cells} runs. The Jobs page shows how far they are.", icon=":material/schedule:")
+    st.rerun()

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from pages import services, words
+from sciml_backend import regimes
+
+services.guard()
+
+
+def plain(doc: str) -> str:
+    """A docstring as Markdown: its double backticks and lone line ends are plain text's."""
+    return re.sub(r"(?<!\n)\n(?!\n|[-*] )", " ", doc.replace("``", "`")).replace("*", "\\*")
+
+
+def problems(entries: Mapping[str, Any]) -> None:
+    """Equations, coefficients and amounts of data."""
+    for name, entry in entries.items():
+        with st.container(border=True):
+            st.markdown(f"#### {entry['label']}  :small[:gray[`{name}`]]")
+            st.markdown(f"$\\text{{}}$**{entry['equation']}**")
+            st.markdown(plain(entry["doc"]))
+            for c in entry["coefficients"]:
+                axis = ", ".join(f"{v:g}" for v in c["axis"])
+                fixed = f"; {c['default']:g} unless chosen" if c["default"] is not None else ""
+                st.markdown(f"- **{c['label']}** from {c['low']:g} to {c['high']:g}{fixed}{f'; on the map {axis}' if axis else ''}")
+            data = entry["data"]
+            st.markdown(f"- **{data['label']}** from {data['low']:,} to {data['high']:,}; on the map "
+                        + ", ".join(f"{v:g}" for v in data["axis"]))  # fmt: skip
+            if entry["note"]:
+                st.warning(entry["note"], icon=":material/warning:")
+
+
+def entries(found: Mapping[str, Any]) -> None:
+    """Whatever has a label, a docstring and settings."""
+    for name, entry in found.items():
+        with st.container(border=True):
+            st.markdown(f"#### {entry['label']}  :small[:gray[`{name}`]]")
+            st.markdown(plain(entry["doc"]))
+            settings = entry.get("settings") or {}
+            if settings:
+                rows = [{"setting": f"`{key}`", "default": f"{s['default']}", "meaning": s["doc"]} for key, s in settings.items()]
+                said = any(row["meaning"] for row in rows)
+                st.table([row if said else {k: row[k] for k in ("setting", "default")} for row in rows], border="horizontal")
+
+
+def reading() -> None:
+    """What a regime map shows."""
+    st.markdown(
+        "A regime map trains one kind of network on a grid: the problem's coefficient (how hard the physics is) along x, "
+        "the amount of data along y, several seeds per cell. Colours are the means over the seeds that ended with finite "
+        "values. Two thresholds cut the map into regimes (arXiv:2605.29153)."
+    )
+    for regime in regimes.REGIMES:
+        st.markdown(f"- **{regime.value}** {regime.sentence}")
+    st.markdown("**Thresholds** follow from a rule, the same for all cells of a map:")
+    st.markdown(
+        "- *Share of the range*: T = p5 + f (p95 − p5) of the map's values; f = 0.30 gives the paper's thresholds back.\n"
+        "- *Percentile*: T is that percentile of the map's values.\n"
+        "- *Value*: T itself, with the paper's Table 5 as presets.\n\n"
+        "**Boundaries** are linear contours of the seed means between cells, at five levels: the rule's number as it is, and "
+        "10 % and 20 % smaller and larger (adjustable). The training boundary is solid; the test boundary is dashed and drawn "
+        "where the training loss is below its threshold."
+    )
+    st.markdown("**Numbers of a run**")
+    for text in words.METRICS.values():
+        st.markdown(f"- {text}")
+    st.markdown(
+        "**Chaos.** A start changed by 10⁻⁷ ends a factor of 2 to 4 away in final loss: judge a cell by its seeds, never by "
+        "one. On a CPU the command on the Cell page reproduces a run bit by bit."
+    )
+
+
+record = services.record()
+st.title("Methods")
+st.caption(f"Regime Atlas {record['version']}, numerical protocol {record['protocol_version']}")
+chapters = {
+    "Reading a map": reading,
+    "Problems": lambda: problems(record["problems"]),
+    "Models": lambda: entries({**record["families"], **record.get("models", {})}),
+    "Strategies": lambda: entries(record["strategies"]),
+    "Diagnostics": lambda: entries(record["diagnostics"]),
+}
+for tab, draw in zip(st.tabs(list(chapters)), chapters.values(), strict=True):
+    with tab:
+        draw()

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from pages import activity, address, cell_summary, choice, fill, results, services, threshold_controls, words
+from pages.choice import Choice
+from sciml_backend import figures, regimes
+
+services.guard()
+
+MARKS = {"none": "nothing", "text": "regime", "outline": "edges of regimes", "seeds": "number of seeds"}
+PANELS = {"train_loss": "Training loss", "test_error": "Test error"}
+
+
+def complete(chosen: Choice) -> pd.DataFrame:
+    """All cells of the map with their states."""
+    grid = results.grid(str(chosen.name), chosen.source)
+    planned = (chosen.x.values, chosen.y.values) if chosen.source == "computed" else ((), ())
+    return regimes.complete(grid, *planned, running=activity.running_cells(chosen))
+
+
+def view(chosen: Choice) -> None:
+    """Everything that moves with a threshold or a click."""
+    address.hold(address.CELL, address.DISPLAY)
+    grid = complete(chosen)
+    thresholds, levels = threshold_controls.ask(chosen, grid)
+    cells = regimes.labelled(grid, thresholds)
+    selected = st.session_state["x"], st.session_state["y"]
+    _legend(chosen, cells, thresholds)
+    lines = regimes.boundaries(cells, thresholds, levels=levels)
+    for column, (metric, title) in zip(st.columns(2, gap="medium"), PANELS.items(), strict=True):
+        with column:
+            _panel(chosen, cells, metric, title, lines, selected)
+    _cell(chosen, cells)
+    _tools(chosen, cells)
+    address.keep(address.MAP, address.CELL, address.THRESHOLDS, address.DISPLAY)
+
+
+def _legend(chosen: Choice, cells: pd.DataFrame, thresholds: regimes.Thresholds) -> None:
+    """Each regime's share, the thresholds in numbers, and what they rest on."""
+    shares = regimes.shares(cells["label"])
+    train, test = thresholds.of(cells)
+    parts = [f"**{r.value}** {NAMES[r.value]} {_percent(shares[r.value])}" for r in regimes.REGIMES]
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.markdown("&emsp;".join(parts), help=_REGIMES, width="content")
+        st.markdown(f"T train = {words.number(train)}&emsp;T test = {words.number(test)}", help=_LOW, width="content")
+        _display(chosen)
+    if note := threshold_controls.note(chosen, cells):
+        st.caption(note)
+
+
+NAMES = {"I": "well-trained", "II": "under-trained", "III": "over-trained", "IV": "train high, test low"}
+_REGIMES = "Share of the labelled cells.  \n" + "  \n".join(f"**{r.value}** {r.sentence}." for r in regimes.REGIMES)
+_LOW = "Low means at or below the threshold."
+
+
+def _percent(share: float) -> str:
+    return "–" if share != share else f"{share:.0%}"
+
+
+def _display(chosen: Choice) -> None:
+    with st.popover("Display", icon=":material/tune:"):
+        st.toggle("Logarithmic colours", key="log", help="Colours follow the logarithm of the metric.")
+        st.selectbox("Write on cells", list(MARKS), format_func=MARKS.__getitem__, key="marks", help="What each cell shows.")
+        drawn = regimes.paper_boundaries(chosen.published_name) is not None
+        help = "Orange points: the boundaries drawn in the paper, read off its Fig. 1." if drawn else "None for this map."
+        st.toggle("Published boundaries", key="paper", disabled=not drawn, help=help)
+
+
+def _panel(
+    chosen: Choice,
+    cells: pd.DataFrame,
+    metric: str,
+    title: str,
+    lines: list[regimes.Boundary],
+    selected: tuple[float | None, float | None],
+) -> None:
+    marks = st.session_state["marks"]
+    figure = figures.regime_map(
+        cells,
+        metric,
+        boundaries=lines,
+        published=regimes.paper_boundaries(chosen.published_name) if st.session_state["paper"] else None,
+        log=st.session_state["log"],
+        regimes=marks if marks in ("text", "outline") else "none",
+        seeds=marks == "seeds",
+        selected=selected if None not in selected else None,
+        x_title=chosen.x.label,
+        y_title=chosen.y.label,
+        title=title,
+    )
+    key = f"panel_{metric}"
+    st.plotly_chart(
+        figure,
+        key=key,
+        on_select=lambda: _click(key, cells),
+        selection_mode="points",
+        config=cell_summary.SAVING,
+        alt=f"{title} over {chosen.x.label} and {chosen.y.label}, with regime boundaries",
+    )
+
+
+def _click(key: str, cells: pd.DataFrame) -> None:
+    """A click on a cell; a second click on it, which Plotly reports as nothing, leaves it chosen."""
+    cell = figures.clicked_cell(cells, st.session_state[key]["selection"])
+    if cell is not None:
+        st.session_state["x"], st.session_state["y"] = cell
+
+
+def _cell(chosen: Choice, cells: pd.DataFrame) -> None:
+    xs, ys = regimes.axes(cells)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        cell = cell_summary.choose(chosen, xs.tolist(), ys.tolist())
+        if cell is not None:
+            row = cells[(cells["x"] == cell[0]) & (cells["y"] == cell[1])].iloc[0]
+            label = row["label"]
+            st.markdown(f"Regime **{label}**, {NAMES[label]}" if label else "No regime yet", width="content")
+            cell_summary.link(chosen)
+    if cell is None:
+        st.caption("Click a cell, or choose it here, to see its seeds and their curves.")
+    else:
+        cell_summary.show(chosen, cell)
+
+
+def _tools(chosen: Choice, cells: pd.DataFrame) -> None:
+    """Fill, download, link."""
+    st.space("small")
+    with st.container(horizontal=True):
+        if chosen.source == "computed":
+            fill.fill(chosen, cells)
+        stem = f"{chosen.name}-{chosen.source}".replace("/", "-")
+        st.download_button(
+            "CSV", lambda: cells.to_csv(index=False).encode(), f"{stem}.csv", "text/csv", icon=":material/download:",
+            on_click="ignore", help="The cells of the map as shown: metrics, seeds, states and labels.",
+        )  # fmt: skip
+        st.download_button(
+            "Parquet", lambda: cells.to_parquet(index=False), f"{stem}.parquet", icon=":material/download:",
+            on_click="ignore", help="The same as a Parquet file.",
+        )  # fmt: skip
+        with st.popover("Link to this view", icon=":material/link:", help="Every selection is in the address."):
+            st.code(address.link(), language=None, wrap_lines=True)
+
+
+def empty(chosen: Choice) -> None:
+    """What to do about a map of which nothing is stored."""
+    st.info(f"Nothing is stored of **{chosen.title}** yet. Train it here, or choose another map.", icon=":material/info:")
+    with st.container(horizontal=True):
+        fill.fill(chosen, pd.DataFrame())
+        if len(results.grid(str(chosen.published_name), "published")):
+            st.button("Show the published map", on_click=_show_published)
+    st.caption(f"On the command line: `python -m sciml_backend sweep {chosen.name} --seeds 0,1,2`")
+    address.hold(address.CELL, address.THRESHOLDS, address.DISPLAY)
+    address.keep(address.MAP, address.CELL, address.THRESHOLDS, address.DISPLAY)
+
+
+def _show_published() -> None:
+    st.session_state["variant"], st.session_state["source"] = "", "published"
+
+
+def notes(chosen: Choice) -> None:
+    """What a reader of this map must know."""
+    stored = results.maps()
+    row = stored[(stored["name"] == str(chosen.name)) & (stored["source"] == chosen.source)]
+    apart = int(row["n_apart"].iloc[0]) if len(row) else 0
+    if apart:
+        st.caption(f"{apart} runs of this map have another set-up and are left out: unlike runs are never averaged.")
+    if chosen.source == "published":
+        problem = services.record()["problems"].get(chosen.name.problem, {})
+        st.caption(" ".join(filter(None, ["Read off a published figure, with its uncertainty.", problem.get("note", "")])))
+
+
+address.restore("regime_map", address.MAP, address.CELL, address.THRESHOLDS, address.DISPLAY)
+chosen = choice.pick()
+notes(chosen)
+if results.grid(str(chosen.name), chosen.source).empty and not activity.running_cells(chosen):
+    empty(chosen)
+else:
+    st.fragment(view)(chosen)
+activity.follow(str(chosen.name))

@@ -1,0 +1,110 @@
+"""The controls that say where low ends and high begins."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from pages import address, results
+from pages.choice import Choice
+from sciml_backend import regimes
+from sciml_backend.regimes.presets import FULL
+
+RULES = {"range": "Share of the range", "percentile": "Percentile", "absolute": "Value"}
+_RULE = (
+    "How a threshold follows from a map. Share of the range: T = p5 + f · (p95 − p5) of the map's values (the paper's "
+    "rule, f = 0.30). Percentile: that percentile of the values. Value: T itself."
+)
+_PERTURBATION = "Boundaries are also drawn where the number of the rule is this much smaller or larger, and half of it."
+
+
+def ask(chosen: Choice, grid: pd.DataFrame) -> tuple[regimes.Thresholds, tuple[float, ...]]:
+    """The thresholds and the five perturbation levels as set in the controls."""
+    address.hold(address.THRESHOLDS)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        rule = st.segmented_control(
+            "Threshold rule", list(RULES), format_func=RULES.__getitem__, key="rule", required=True, help=_RULE
+        )
+        train = _number(rule, "train", "training loss")
+        test = _number(rule, "test", "test error")
+        size = st.slider(
+            "Perturbation", 0.0, 0.5, step=0.05, format="percent", key="perturbation", help=_PERTURBATION, width=170
+        )
+        _more(chosen)
+    span = {"low": st.session_state["low"], "high": st.session_state["high"]}
+    thresholds = regimes.Thresholds(
+        train=regimes.Threshold(rule=rule, value=train, **span),
+        test=regimes.Threshold(rule=rule, value=test, **span),
+        reference=reference(chosen, grid),
+    )
+    return thresholds, regimes.perturbations(size)
+
+
+def reference(chosen: Choice, grid: pd.DataFrame) -> pd.DataFrame | None:
+    """The published map, for thresholds of a computed map of which too little is there yet."""
+    if chosen.source != "computed" or filled(grid) >= FULL:
+        return None
+    published = results.grid(str(chosen.published_name), "published")
+    return None if published.empty else published
+
+
+def filled(grid: pd.DataFrame) -> float:
+    """The share of a map's cells that have a value; ``grid`` is complete."""
+    return float((grid["n_seeds"] > 0).mean()) if len(grid) else 0.0
+
+
+def note(chosen: Choice, grid: pd.DataFrame) -> str:
+    """What the thresholds rest on when that is not the map itself; empty when it is."""
+    share = filled(grid)
+    if chosen.source != "computed" or share >= FULL:
+        return ""
+    there = f"{round(share * len(grid))} of {len(grid)} cells are computed"
+    if st.session_state["rule"] == "absolute":
+        return f"{there}."
+    if reference(chosen, grid) is not None:
+        return f"{there}; until the map is full, the rule reads the published map's values."
+    return f"{there}; the thresholds rest on these and will move until the map is full."
+
+
+def _number(rule: str, side: str, words: str) -> float:
+    if rule == "range":
+        help = f"f of the {words}: 0 is the 5th percentile of the map's values, 1 the 95th."
+        return st.slider(f"f, {words}", 0.0, 1.0, step=0.01, key=f"f_{side}", help=help, width=190)
+    if rule == "percentile":
+        help = f"Cells up to this percentile of the {words} are low."
+        return st.slider(f"Percentile, {words}", 0.0, 100.0, step=1.0, format="%.0f", key=f"p_{side}", help=help, width=190)
+    help = f"Cells with a {words} up to this value are low."
+    return st.number_input(f"T, {words}", min_value=0.0, format="%.4g", step=None, key=f"t_{side}", help=help, width=190)
+
+
+def _more(chosen: Choice) -> None:
+    presets = _presets(chosen)
+    with st.popover("Presets", help="Thresholds of the paper, and the percentiles that the range spans."):
+        for words, values in presets.items():
+            st.button(words, on_click=_set, args=(values,), type="tertiary")
+        st.number_input("Range from percentile", 0.0, 49.0, step=1.0, format="%.0f", key="low", help="The lower end of the range.")
+        st.number_input("to percentile", 51.0, 100.0, step=1.0, format="%.0f", key="high", help="The upper end of the range.")
+
+
+def _presets(chosen: Choice) -> dict[str, dict[str, address.Value]]:
+    found = {"Default: f = 0.30, perturbation 20 %": {key: p.default for key, p in address.THRESHOLDS.items()}}
+    drawn = regimes.figure_1_thresholds().get(chosen.published_name)
+    if drawn is not None:
+        found[f"As drawn in the paper's Fig. 1: f = {drawn.train.value:g}, {drawn.test.value:g}"] = {
+            "rule": "range",
+            "f_train": drawn.train.value,
+            "f_test": drawn.test.value,
+        }
+    table = regimes.paper_thresholds().get(chosen.published_name)
+    if table is not None:
+        found[f"The paper's Table 5: T = {table.train.value:g}, {table.test.value:g}"] = {
+            "rule": "absolute",
+            "t_train": table.train.value,
+            "t_test": table.test.value,
+        }
+    return found
+
+
+def _set(values: dict[str, address.Value]) -> None:
+    for key, value in values.items():
+        st.session_state[key] = value

@@ -1,0 +1,81 @@
+"""What numbers mean, for people: one explanation per metric, and rows of runs as they are shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from sciml_backend.run import Status
+
+METRICS = {
+    "train_loss": "training loss: mean squares of the equation's residual, of the boundary and of the initial condition, "
+    "added without weights, at the training points. Low means the optimiser did its work.",
+    "test_error": "test error: relative L2 distance to the reference solution on the published 129 × 101 test grid. "
+    "0 is exact, 1 is as bad as predicting zero. For large N_f most of its nodes are training points too.",
+    "heldout_error": "held-out error: the same on a grid that shares no node with any training set.",
+    "test_error_l1": "test error (L1): relative L1 distance on the test grid.",
+    "gradient_norm": "gradient norm: Euclidean norm of the loss's gradient at the end; near zero at a stationary point.",
+    "iterations": "iterations: steps of the optimiser.",
+    "evaluations": "evaluations: computations of loss and gradient, line searches included.",
+    "seconds": "seconds: the run's share of its batch's time.",
+    "lambda_max": "λmax: the largest eigenvalue of the loss's Hessian at the end (sharpness), where it was computed.",
+}
+
+
+def number(value: Any, *, digits: int = 3) -> str:
+    """A number in a table; a dash when there is none."""
+    if value is None or pd.isna(value) or not math.isfinite(value):
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e7:
+        return f"{value:,.0f}"
+    if abs(value) >= 100 and digits <= 3 and abs(value) < 1e7:
+        return f"{value:,.0f}"
+    if 1e-2 <= abs(value) < 100:
+        return f"{value:.{digits}g}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}·10{str(int(exponent)).translate(_RAISED)}"
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def seed_table(runs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """One row per seed and a row of means of the finite runs, as text."""
+    ended = runs[runs["status"].isin(_ENDED)]
+    rows = {
+        str(seed): [_outcome(status), *(number(value) for value in values)]
+        for seed, status, *values in zip(runs["seed"], runs["status"], *(runs[c] for c in columns), strict=True)
+    }
+    if len(ended) > 1:
+        means = [number(ended[c].mean()) for c in columns]
+        rows["mean"] = [f"of {len(ended)} seeds", *means]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["outcome", *(HEADS.get(c, c) for c in columns)])
+    return table.rename_axis("seed")
+
+
+def table(rows: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """Rows by name, each with its columns."""
+    return pd.DataFrame.from_dict({name: dict(row) for name, row in rows.items()}, orient="index")
+
+
+HEADS = {
+    "train_loss": "training loss",
+    "test_error": "test error",
+    "heldout_error": "held-out error",
+    "test_error_l1": "test error (L1)",
+    "gradient_norm": "gradient norm",
+    "lambda_max": "λmax",
+}
+_ENDED = ("converged", "stalled", "budget_spent", "reported")
+
+
+def _outcome(status: str) -> str:
+    return status.replace("_", " ")
+
+
+def status_sentence(status: str) -> str:
+    """What became of a run, in a sentence."""
+    return Status[status.upper()].value
