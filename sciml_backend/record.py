@@ -16,9 +16,6 @@ from sciml_backend.family import FAMILIES
 from sciml_backend.problem import Problem
 from sciml_backend.run import PROTOCOL_VERSION
 
-# Seconds for one run on one core = fixed + per point * data: least squares over the shipped sweeps' own seconds.
-COST_UNKNOWN = {"seconds_fixed": 3.0, "seconds_per_point": 3e-3}
-
 
 def record() -> dict[str, Any]:
     """Families, problems, strategies, diagnostics, maps and costs, as plain JSON values."""
@@ -90,7 +87,7 @@ def _map(family: str, name: str, problem: Problem, strategy: str) -> dict[str, A
 
 
 def _costs() -> dict[str, Any]:
-    """Cost models measured on the shipped sweeps (``data/results/costs.json``), by map; empty without them."""
+    """Cost models by map, as `python -m sciml_backend bench cost` measured them; empty without."""
     from sciml_backend import paths
 
     path = paths.results() / "costs.json"

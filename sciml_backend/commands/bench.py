@@ -9,12 +9,12 @@ from sciml_backend.command import Command, table
 
 
 class Bench(Command):
-    """Measure the engine against the textbook PINN, alternating in one process on one thread, or the store."""
+    """Measure the engine beside the textbook PINN, the store, or what a run of each map costs here."""
 
-    help = "measure the engine against the textbook PINN, or the store"
+    help = "measure the engine beside the textbook PINN, the store, or (cost) what a run of each map costs here"
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("what", nargs="?", choices=("engine", "store"), default="engine")
+        parser.add_argument("what", nargs="?", choices=("engine", "store", "cost"), default="engine")
         parser.add_argument("--quick", action="store_true", help="fewer rounds and rows")
 
     def execute(self, args: argparse.Namespace) -> Any:
@@ -22,6 +22,10 @@ class Bench(Command):
             from sciml_backend.store.bench import bench_store
 
             return {"store": bench_store(100_000 if args.quick else 1_000_000)}
+        if args.what == "cost":
+            from sciml_backend.benchmarks.cost import write
+
+            return {"cost": write()}
         from sciml_backend.benchmarks.engine import report
 
         return report(quick=args.quick)
@@ -29,6 +33,9 @@ class Bench(Command):
     def text(self, result: Any) -> str:
         if "store" in result:
             return table([{"what": k, "value": v} for k, v in result["store"].items()], ("what", "value"))
+        if "cost" in result:
+            names = ("map", "seconds_fixed", "seconds_per_point", "iterations")
+            return table([{"map": name, **cost} for name, cost in result["cost"].items()], names)
         columns = ("data", "rows", "textbook_ms", "ours_ms", "times_faster", "gflops")
         step, run = result["iteration"], result["run"]
         return "\n".join(
