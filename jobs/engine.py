@@ -193,6 +193,6 @@ def _headline(log: IO[str]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, with this code first on the path and one thread for each numerical library."""
+    """The environment of a worker: ours, with this code first on the path and one thread for each numerical library."""
     path = os.pathsep.join(filter(None, [str(paths.ROOT), os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}

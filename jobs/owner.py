@@ -22,7 +22,7 @@ class Ownership:
     def __init__(self, control: ControlStore) -> None:
         self._control = control
         control.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = open(control.path.with_name("dispatcher.lock"), "w")  # noqa: SIM115
+        self._file: IO[str] = open(control.path.with_name("dispatcher.lock"), "w")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

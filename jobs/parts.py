@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import Any
+from itertools import groupby
 
 from sciml_backend.run import RunSpec
 
-CELLS_PER_PART = 20
-"""Small enough that a float64 part with its weights stays below the 2 MiB of a batch file."""
+CELLS_PER_PART = 8
+LEAST_CELLS_PER_PART = 3
+POINTS_PER_PART = 16_000
+"""A part is about what a core trains at once: finished cells are safe, and on the map, as soon as may be."""
 
 
 def batch_id(job_id: str, part: int) -> str:
@@ -17,16 +20,19 @@ def batch_id(job_id: str, part: int) -> str:
 
 
 def cut(specs: Iterable[RunSpec]) -> list[list[RunSpec]]:
-    """Cells in parts of at most CELLS_PER_PART; a part has one map and one precision.
+    """Cells in parts, each of one map, precision and amount of data; largest amounts first, as they take longest.
 
-    Cells that train together in one batch are neighbours, so that parts fill one after the other. The largest
-    amounts of data come first: they take longest.
+    The order of seeds and coefficients within a part does not depend on the order given.
     """
-    groups: dict[Any, list[RunSpec]] = {}
-    for spec in sorted(specs, key=_order):
-        groups.setdefault((spec.map, spec.dtype), []).append(spec)
-    return [cells[i : i + CELLS_PER_PART] for cells in groups.values() for i in range(0, len(cells), CELLS_PER_PART)]
+    ordered = sorted(specs, key=lambda spec: (-spec.data, *_kind(spec), *spec.coefficients.values(), spec.seed))
+    parts: list[list[RunSpec]] = []
+    for _, group in groupby(ordered, key=_kind):
+        alike = list(group)
+        size = max(LEAST_CELLS_PER_PART, min(CELLS_PER_PART, POINTS_PER_PART // alike[0].data))
+        parts += (alike[at : at + size] for at in range(0, len(alike), size))
+    return parts
 
 
-def _order(spec: RunSpec) -> tuple[Any, ...]:
-    return (spec.map, spec.dtype, -spec.data, tuple(spec.coefficients.items()), spec.seed, spec.cell_id)
+def _kind(spec: RunSpec) -> tuple[str, ...]:
+    settings = json.dumps([dict(spec.model), dict(spec.settings)])
+    return (str(spec.map), spec.dtype, str(spec.data), str(spec.data_seed), settings)

@@ -56,7 +56,7 @@ class _Parts:
 
     def keep_unfinished(self) -> None:
         """Write what is there of unfinished parts, under a key of this attempt; the next one trains the rest."""
-        for part, records in self._records.items():
+        for part, records in list(self._records.items()):
             if records:
                 self._write(part, f"{batch_id(self._task.job_id, part)}.a{self._task.attempt}")
 
