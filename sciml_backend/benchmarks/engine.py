@@ -51,7 +51,7 @@ def gradients(*, sizes: tuple[int, ...] = (100, 1000, 5000), rounds: int = 30) -
         textbook = TextbookConvection(beta=5.0, data=n, seed=0)
         ours, theirs, ratio = alternate(
             lambda o=objective, x=theta: o.value_and_gradient(x),  # type: ignore[misc]
-            lambda t=textbook: [t.gradient() for _ in range(rows)],  # type: ignore[misc]
+            lambda t=textbook, b=rows: [t.gradient() for _ in range(b)],  # type: ignore[misc]
             rounds=max(5, rounds if n <= 1000 else rounds // 3),
         )
         weights = objective.parameters - 151  # biases cost next to nothing

@@ -46,7 +46,7 @@ def test_the_test_boundary_is_within_a_cell_of_the_published_one(computed: pd.Da
 
     ours, theirs = lines(computed), lines(grid("published"))
     apart = np.sqrt(((ours[:, None] - theirs[None]) ** 2).sum(-1)).min(1)
-    print(f"\ntest boundary, distance to the published one in cells: median {np.median(apart):.2f}, max {apart.max():.2f}")
+    print(f"\ntest boundary to the published one, in cells: median {np.median(apart):.2f}, max {apart.max():.2f}")
     assert np.median(apart) <= 1.0
 
 
