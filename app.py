@@ -1,10 +1,13 @@
 """The frame and the table of contents of the dashboard."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from pages import services
 
-st.set_page_config(page_title="Regime Atlas", page_icon=":material/grid_on:", layout="wide")
+# A file of ours, and named before the pages are: a browser would fetch one of Streamlit's icons from elsewhere.
+st.set_page_config(page_icon=Path(__file__).parent / "pages" / "icon.svg", layout="wide")
 page = st.navigation(
     [
         st.Page("pages/regime_map.py", title="Regime map", icon=":material/grid_on:", default=True),
@@ -14,5 +17,6 @@ page = st.navigation(
     ],
     position="top",
 )
+st.set_page_config(page_title=f"{page.title} · Regime Atlas")
 services.enter_frame()
 page.run()
