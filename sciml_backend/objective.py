@@ -82,5 +82,9 @@ class Objective(ABC):
         """Errors against the reference by name, each (B,): ``test_error`` always, the rest when ``heldout``."""
 
     @abstractmethod
+    def solution(self, theta: Tensor) -> dict[str, np.ndarray]:
+        """What each row learned on the test grid: ``solution`` and ``reference`` (B, …), and the grid's coordinates."""
+
+    @abstractmethod
     def memory(self, runs: int) -> int:
         """Predicted bytes of working memory for a batch of ``runs`` runs."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from sciml_backend.diagnostic import Diagnostic, Finding, require_finite, to_numpy
-from sciml_backend.problem import grid_points
+from sciml_backend.diagnostic import Diagnostic, Finding, require_finite
 
 if TYPE_CHECKING:
     from sciml_backend.objective import Objective
@@ -27,13 +26,11 @@ class Solution(Diagnostic):
     def compute(self, objective: Objective, *, theta_initial: Tensor, theta_final: Tensor) -> Finding:
         """Evaluate the trained network and the reference on the test grid; raises BadRequest for a diverged run."""
         require_finite(theta_final)
-        nodes = objective.problem.test_nodes()
-        shape = (len(nodes.t), len(nodes.x))
         theta = theta_final[None]
-        values = to_numpy(objective.predict(theta, grid_points(nodes)).double())[0].reshape(shape)
-        reference = to_numpy(objective.reference(nodes))[0].reshape(shape)
+        found = objective.solution(theta)
+        arrays = found | {name: found[name][0] for name in ("solution", "reference")}
         numbers = {
             "test_error": float(objective.errors(theta)["test_error"][0]),
-            "largest_error": float(abs(values - reference).max()),
+            "largest_error": float(abs(arrays["solution"] - arrays["reference"]).max()),
         }
-        return Finding(numbers, {"x": nodes.x, "t": nodes.t, "solution": values, "reference": reference})
+        return Finding(numbers, arrays)

@@ -317,6 +317,15 @@ class Physics(Objective):
             out["heldout_error"] = _ratio(difference.square(), truth.square()).sqrt()
         return out
 
+    def solution(self, theta: Tensor) -> dict[str, np.ndarray]:
+        """``solution`` and ``reference`` (B, n_t, n_x) on the test grid, ``x`` (n_x,) and ``t`` (n_t,)."""
+        nodes = self.problem.test_nodes()
+        shape = (-1, len(nodes.t), len(nodes.x))
+        values = self._values(theta, nodes).double().cpu()
+        reference = self.reference(nodes)
+        found = {"solution": values.reshape(shape).numpy(), "reference": reference.reshape(shape).numpy()}
+        return {"x": nodes.x, "t": nodes.t, **found}
+
     def _difference(self, theta: Tensor, nodes: Nodes) -> tuple[Tensor, Tensor]:
         truth = self.reference(nodes)
         return self._values(theta, nodes).double().cpu() - truth, truth
