@@ -25,7 +25,7 @@ class Regimes(Command):
         parser.add_argument(
             "--rule",
             choices=("range", "percentile", "absolute"),
-            help="how thresholds follow from the values (default: range; of a map that is not full, the published ones)",
+            help="how thresholds follow from the values (default: range; the published ones until a map is full)",
         )
         parser.add_argument("--train", type=float, help="the rule's value for the training loss (range: 0.30)")
         parser.add_argument("--test", type=float, help="the rule's value for the test error (range: 0.30)")
@@ -55,7 +55,8 @@ class Regimes(Command):
         limits = ", ".join(f"{metric} {value:.4g}" for metric, value in result["thresholds"].items() if value)
         shares = ", ".join(f"{label} {share:.0%}" for label, share in result["shares"].items() if share is not None)
         cells = table(result["cells"], ("x", "y", "train", "test", "seeds", "label"))
-        return f"{result['map']} ({result['source']})\nthresholds: {limits} ({result['thresholds_note']})\nshares: {shares}\n{cells}"
+        head = f"{result['map']} ({result['source']})\nthresholds: {limits}. {result['thresholds_note']}"
+        return f"{head}\nshares: {shares}\n{cells}"
 
 
 def _thresholds(args: argparse.Namespace, name: MapName, grid: pd.DataFrame) -> tuple[Thresholds, str]:

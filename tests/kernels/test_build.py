@@ -17,7 +17,8 @@ LOSS = """
 import torch
 from sciml_backend import sweep
 from sciml_backend.run import MapName
-specs = sweep.plan(MapName("pinn", "reaction_diffusion", "lbfgs"), coefficients={"rho": [5]}, data=[100], dtype="float64")
+name = MapName("pinn", "reaction_diffusion", "lbfgs")
+specs = sweep.plan(name, coefficients={"rho": [5]}, data=[100], dtype="float64")
 objective = sweep.objective_of(specs)
 loss, gradient = objective.value_and_gradient(sweep.initial_weights(specs))
 print(objective.kernel.split("-")[0], repr(float(loss[0])), repr(float(gradient.norm())))
