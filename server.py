@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,8 +49,7 @@ app = st.App(paths.ROOT / "app.py")
 def main(arguments: list[str] | None = None) -> None:
     """Serve until a signal; leaves with one sentence and status 1 when it cannot start."""
     asked = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
+    _on_signal(_leave_at_once)
     try:
         with _listening(asked.host, asked.port) as listener, _services():
             _serve(listener, asked.host)
@@ -63,6 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", default=8501, type=int, help="port to listen on; 0 takes a free one (default: 8501)")
     return parser
+
+
+def _on_signal(act: Callable[..., Any] | signal.Handlers) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, act)
+
+
+def _leave_at_once(*_: object) -> None:
+    """End during the start: nothing runs yet that must be stopped, and the index survives any end."""
+    os._exit(0)
 
 
 def _leave(*_: object) -> None:
@@ -96,10 +105,10 @@ def _services() -> Iterator[None]:
         worker = threading.Thread(target=_keep_current, args=(store, stopping), name="ingest")
         worker.start()
         try:
+            _on_signal(_leave)
             yield
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal must not cut the clean-up short
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            _on_signal(signal.SIG_IGN)  # a second signal must not cut the clean-up short
             stopping.set()
             worker.join()
 
