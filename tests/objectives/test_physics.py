@@ -209,3 +209,22 @@ def test_a_residual_that_is_no_polynomial_takes_the_differentiable_path() -> Non
 def test_memory_is_predicted() -> None:
     small, large = (make("wave", points=catalog.problem("wave").points(n, data_seed=0)) for n in (100, 20_000))
     assert 0 < small.memory(3) <= large.memory(3) < 100 * 2**20
+
+
+class Burgers(Bent):
+    """u_t + u u_x = nu u_xx, and a cubic term: operators shared between streams, products of slots."""
+
+    def residual(self, u: Field, c: Point) -> Any:
+        return u.apply(t=1.0, xx=-0.1) + u.value * u.apply(x=1.0) - c["beta"] * u.value**3 * u.at["x"]
+
+
+def test_products_of_derivatives_are_fused_too() -> None:
+    problem, theta = Burgers(), weights(rows=2)
+    points = problem.points(POINTS, data_seed=0)
+    fused, plain = (
+        Physics(problem, MODEL, coefficients={"beta": [1.0, 2.0]}, points=points, dtype=torch.float64, fused=f)
+        for f in (True, False)
+    )
+    assert fused.kernel != "torch"
+    (loss, gradient), (expected, slope) = fused.value_and_gradient(theta), plain.value_and_gradient(theta)
+    assert torch.allclose(loss, expected, rtol=1e-12) and torch.allclose(gradient, slope, rtol=1e-9, atol=1e-11)

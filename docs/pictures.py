@@ -1,0 +1,81 @@
+"""Draw the README's pictures from the shipped results: ``python -m docs.pictures`` (needs kaleido and a chromium)."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+import sciml_backend
+from sciml_backend.figures.regime_map import regime_map
+from sciml_backend.regimes import Thresholds, boundaries, complete, default_thresholds, labelled
+from sciml_backend.run import MapName
+
+HERE = Path(__file__).parent
+SIZE = {"width": 620, "height": 460, "scale": 1.5}
+NAME = "pinn/convection/lbfgs"
+
+
+def means(name: str, *, source: str = "computed") -> pd.DataFrame:
+    """Seed means of a map's cells, in the columns figures read."""
+    runs = sciml_backend.read(name, source=source)
+    cells = runs.groupby(["x", "y"], as_index=False)[["train_loss", "test_error"]].mean()
+    counts = runs.groupby(["x", "y"], as_index=False).size()["size"]
+    return cells.assign(n_seeds=counts, n_diverged=0, n_failed=0)
+
+
+def panel(grid: pd.DataFrame, metric: str, title: str, thresholds: Thresholds, **options: object) -> Image.Image:
+    """One panel with its boundaries, as a picture on white."""
+    cells = labelled(complete(grid), thresholds)
+    lines = boundaries(grid, thresholds)
+    figure = regime_map(
+        cells, metric, boundaries=lines, regimes="text", title=title, x_title="β", y_title="N_f", **options
+    )
+    figure.update_layout(paper_bgcolor="white", plot_bgcolor="white", font_color="#222", showlegend=False)
+    return Image.open(io.BytesIO(figure.to_image(format="png", **SIZE)))
+
+
+def sheet(rows: list[list[Image.Image]]) -> Image.Image:
+    """Panels side by side, row under row."""
+    wide, tall = rows[0][0].size
+    page = Image.new("RGB", (wide * len(rows[0]), tall * len(rows)), "white")
+    for j, row in enumerate(rows):
+        for i, picture in enumerate(row):
+            page.paste(picture, (i * wide, j * tall))
+    return page.quantize(128)
+
+
+def published_and_computed() -> None:
+    """The float32 map beside the published one."""
+    rows = []
+    for source, label in (("computed", "computed here"), ("published", "published")):
+        grid = means(NAME, source=source)
+        filled = len(grid) / 144 if source == "computed" else 1.0
+        thresholds, _ = default_thresholds(MapName.parse(NAME), filled=filled)
+        rows.append(
+            [
+                panel(grid, "train_loss", f"Training loss, {label}", thresholds),
+                panel(grid, "test_error", f"Test error, {label}", thresholds),
+            ]
+        )
+    sheet(rows).save(HERE / "map.png", optimize=True)
+
+
+def precision() -> None:
+    """How regime II moves between float32 and float64, on the cells that both have, with one pair of thresholds."""
+    single, double = means(NAME), means(f"{NAME}@float64")
+    both = single.merge(double[["x", "y"]], on=["x", "y"])
+    thresholds, _ = default_thresholds(MapName.parse(NAME), filled=0.0)
+    row = [
+        panel(both, "train_loss", "Training loss, float32", thresholds, log=True),
+        panel(double, "train_loss", "Training loss, float64", thresholds, log=True),
+    ]
+    sheet([row]).save(HERE / "precision.png", optimize=True)
+
+
+if __name__ == "__main__":
+    published_and_computed()
+    if len(sciml_backend.read(f"{NAME}@float64")):
+        precision()
