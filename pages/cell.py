@@ -12,16 +12,23 @@ from sciml_backend.run import RunSpec
 
 services.guard()
 
-COLUMNS = ["train_loss", "test_error", "heldout_error", "test_error_l1", "gradient_norm", "iterations", "evaluations", "seconds"]
+COLUMNS = [
+    "train_loss",
+    "test_error",
+    "heldout_error",
+    "test_error_l1",
+    "gradient_norm",
+    "iterations",
+    "evaluations",
+    "seconds",
+]
 ALONG = {"iteration": "iterations", "evaluations": "evaluations", "seconds": "seconds"}
 VIEWS = {**diagnostics.TITLES, "provenance": "Provenance"}
 
 
 def choose(chosen: Choice) -> tuple[float, float] | None:
     """The cell's selectors and the way back to the map."""
-    grid = results.grid(str(chosen.name), chosen.source)
-    planned = (chosen.x.values, chosen.y.values) if chosen.source == "computed" else ((), ())
-    xs, ys = regimes.axes(regimes.complete(grid, *planned))
+    xs, ys = regimes.axes(choice.complete(chosen))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         cell = cell_summary.choose(chosen, xs.tolist(), ys.tolist())
         st.page_link(
@@ -47,7 +54,9 @@ def details(runs: pd.DataFrame) -> None:
     """One seed's solution, curvature and origin, one view at a time."""
     seeds = runs["seed"].tolist()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        seed = choice.select("Seed", "seed", seeds, str, width=110, help="Which run of the cell the views below are about.")
+        seed = choice.select(
+            "Seed", "seed", seeds, str, width=110, help="Which run of the cell the views below are about."
+        )
         view = st.segmented_control("View", list(VIEWS), format_func=VIEWS.__getitem__, key="show", required=True,
                                     help="What is drawn below; what is not stored yet is computed on request.")  # fmt: skip
     run = runs[runs["seed"] == seed].iloc[0]
@@ -77,7 +86,9 @@ def provenance(run: pd.Series, spec: RunSpec) -> None:
 
 def command(spec: RunSpec) -> str:
     """The command line that trains this run."""
-    usual = {c["name"]: c["default"] for c in services.record()["problems"].get(spec.problem, {}).get("coefficients", ())}
+    usual = {
+        c["name"]: c["default"] for c in services.record()["problems"].get(spec.problem, {}).get("coefficients", ())
+    }
     given = {name: value for name, value in spec.coefficients.items() if usual.get(name) != value}
     sets = " ".join(f"--set {k}={_short(v)}" for k, v in {**given, **spec.model, **spec.settings}.items())
     points = f" --data-seed {spec.data_seed}" if spec.data_seed else ""

@@ -40,7 +40,9 @@ def show(chosen: Choice, cell: tuple[float, float]) -> None:
         st.table(words.seed_table(runs, COLUMNS), border="horizontal")
         explain(COLUMNS)
     with history:
-        st.plotly_chart(cell_curves(runs, height=340), key="cell_curves", config=PLAIN, alt="Curves of the cell's seeds")
+        st.plotly_chart(
+            cell_curves(runs, height=340), key="cell_curves", config=PLAIN, alt="Curves of the cell's seeds"
+        )
 
 
 def cell_curves(runs: pd.DataFrame, *, along: str = "iteration", height: int = 420) -> object:

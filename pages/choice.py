@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from pages import results, services
+from sciml_backend import regimes
 from sciml_backend.run import MapName, RunSpec
 
 VARIANTS = {"": "float32", "float64": "float64"}
@@ -51,7 +53,9 @@ def pick() -> Choice:
         known = known[known["family"] == family]
         problem = _select("Problem", "problem", _unique(known, "problem"), _label("problems"), help=_PROBLEM)
         known = known[known["problem"] == problem]
-        strategy = _select("Training strategy", "strategy", _unique(known, "strategy"), _label("strategies"), help=_STRATEGY)
+        strategy = _select(
+            "Training strategy", "strategy", _unique(known, "strategy"), _label("strategies"), help=_STRATEGY
+        )
         known = known[known["strategy"] == strategy]
         variant = _select("Variant", "variant", _unique(known, "variant"), _variant, help=_VARIANT)
         known = known[known["variant"] == variant]
@@ -67,6 +71,11 @@ def choice(name: MapName, source: str) -> Choice:
     title = f"{' · '.join(labels)} · {_variant(name.variant)}"
     planned = _planned(name)
     return Choice(name, source, x, y, title, plugin=str(planned.get("plugin", "")) if planned else "")
+
+
+def complete(chosen: Choice, *, running: frozenset[tuple[float, float]] = frozenset()) -> pd.DataFrame:
+    """All cells of the map, planned, stored and running, with their states; shared, never change it."""
+    return _complete(chosen, running, results.grid(str(chosen.name), chosen.source).pipe(Same))
 
 
 def specs(chosen: Choice, cells: Iterable[tuple[float, float]], *, seeds: Sequence[int]) -> list[RunSpec]:
@@ -105,6 +114,25 @@ def _known() -> pd.DataFrame:
 
 def _unique(table: pd.DataFrame, column: str) -> list[str]:
     return list(dict.fromkeys(table[column]))
+
+
+class Same:
+    """A data frame that is equal to itself only, so that a cache can tell whether it was replaced."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.frame is other.frame
+
+    def __hash__(self) -> int:
+        return id(self.frame)
+
+
+@lru_cache(maxsize=32)
+def _complete(chosen: Choice, running: frozenset[tuple[float, float]], stored: Same) -> pd.DataFrame:
+    planned = (chosen.x.values, chosen.y.values) if chosen.source == "computed" else ((), ())
+    return regimes.complete(stored.frame, *planned, running=running)
 
 
 _KINDS = ("families", "problems", "strategies")

@@ -37,7 +37,9 @@ def show(view: str, spec: RunSpec) -> None:
     found = results.artifact(spec.cell_id, kind, _complete(kind, changes))
     if found is not None:
         DRAW[view](found, spec)
-        st.caption(f"Computed in {words.number(found.seconds)} s of one core, {found.finished_at[:16].replace('T', ' ')}.")
+        st.caption(
+            f"Computed in {words.number(found.seconds)} s of one core, {found.finished_at[:16].replace('T', ' ')}."
+        )
     else:
         _offer(spec, kind, changes, title=TITLES[view])
 

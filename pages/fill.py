@@ -14,8 +14,12 @@ from sciml_backend.run import BadRequest, RunSpec
 
 def fill(chosen: Choice, grid: pd.DataFrame) -> None:
     """A popover for the whole map, and for the selected cell when it lacks runs."""
-    with st.popover("Fill missing cells", icon=":material/add_circle:", help="Train what the map lacks, in the background."):
-        seeds = st.number_input("Seeds per cell", 1, 10, value=3, help="Seeds 0, 1, … of every cell; stored runs are kept.")
+    with st.popover(
+        "Fill missing cells", icon=":material/add_circle:", help="Train what the map lacks, in the background."
+    ):
+        seeds = st.number_input(
+            "Seeds per cell", 1, 10, value=3, help="Seeds 0, 1, … of every cell; stored runs are kept."
+        )
         scope = st.radio("Cells", ["All of the map", "The selected cell"], horizontal=True, help="Where to train.")
         cells = _cells(chosen, grid, scope)
         missing = _missing(specs(chosen, cells, seeds=range(seeds)))

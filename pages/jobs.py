@@ -43,7 +43,9 @@ def _state(active: list[JobInfo]) -> None:
 def _active(job: JobInfo) -> None:
     words, button = st.columns([5, 1], vertical_alignment="center")
     words.markdown(f"**{_what(job)}**  \n{_who(job)}")
-    if button.button("Cancel", key=f"cancel_{job.job_id}", help="Stop the job; its finished runs stay.", width="stretch"):
+    if button.button(
+        "Cancel", key=f"cancel_{job.job_id}", help="Stop the job; its finished runs stay.", width="stretch"
+    ):
         _try(queue.cancel, job)
     st.progress(min(job.n_done / max(job.n_cells, 1), 1.0), f"{activity.progress(job)}{_left(job)}")
     _log(job)
@@ -60,7 +62,9 @@ def _ended(job: JobInfo) -> None:
         if job.error_text:
             st.error(job.error_text)
         if job.state in (queue.State.DEAD, queue.State.CANCELLED):
-            if st.button("Queue again", key=f"requeue_{job.job_id}", help="Try once more; finished runs are not repeated."):
+            if st.button(
+                "Queue again", key=f"requeue_{job.job_id}", help="Try once more; finished runs are not repeated."
+            ):
                 _try(queue.requeue, job)
         _log(job)
 

@@ -27,7 +27,9 @@ def problems(entries: Mapping[str, Any]) -> None:
             for c in entry["coefficients"]:
                 axis = ", ".join(f"{v:g}" for v in c["axis"])
                 fixed = f"; {c['default']:g} unless chosen" if c["default"] is not None else ""
-                st.markdown(f"- **{c['label']}** from {c['low']:g} to {c['high']:g}{fixed}{f'; on the map {axis}' if axis else ''}")
+                st.markdown(
+                    f"- **{c['label']}** from {c['low']:g} to {c['high']:g}{fixed}{f'; on the map {axis}' if axis else ''}"
+                )
             data = entry["data"]
             st.markdown(f"- **{data['label']}** from {data['low']:,} to {data['high']:,}; on the map "
                         + ", ".join(f"{v:g}" for v in data["axis"]))  # fmt: skip
@@ -43,9 +45,14 @@ def entries(found: Mapping[str, Any]) -> None:
             st.markdown(plain(entry["doc"]))
             settings = entry.get("settings") or {}
             if settings:
-                rows = [{"setting": f"`{key}`", "default": f"{s['default']}", "meaning": s["doc"]} for key, s in settings.items()]
+                rows = [
+                    {"setting": f"`{key}`", "default": f"{s['default']}", "meaning": s["doc"]}
+                    for key, s in settings.items()
+                ]
                 said = any(row["meaning"] for row in rows)
-                st.table([row if said else {k: row[k] for k in ("setting", "default")} for row in rows], border="horizontal")
+                st.table(
+                    [row if said else {k: row[k] for k in ("setting", "default")} for row in rows], border="horizontal"
+                )
 
 
 def reading() -> None:

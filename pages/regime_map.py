@@ -15,9 +15,7 @@ PANELS = {"train_loss": "Training loss", "test_error": "Test error"}
 
 def complete(chosen: Choice) -> pd.DataFrame:
     """All cells of the map with their states."""
-    grid = results.grid(str(chosen.name), chosen.source)
-    planned = (chosen.x.values, chosen.y.values) if chosen.source == "computed" else ((), ())
-    return regimes.complete(grid, *planned, running=activity.running_cells(chosen))
+    return choice.complete(chosen, running=frozenset(activity.running_cells(chosen)))
 
 
 def view(chosen: Choice) -> None:
@@ -62,9 +60,13 @@ def _percent(share: float) -> str:
 def _display(chosen: Choice) -> None:
     with st.popover("Display", icon=":material/tune:"):
         st.toggle("Logarithmic colours", key="log", help="Colours follow the logarithm of the metric.")
-        st.selectbox("Write on cells", list(MARKS), format_func=MARKS.__getitem__, key="marks", help="What each cell shows.")
+        st.selectbox(
+            "Write on cells", list(MARKS), format_func=MARKS.__getitem__, key="marks", help="What each cell shows."
+        )
         drawn = regimes.paper_boundaries(chosen.published_name) is not None
-        help = "Orange points: the boundaries drawn in the paper, read off its Fig. 1." if drawn else "None for this map."
+        help = (
+            "Orange points: the boundaries drawn in the paper, read off its Fig. 1." if drawn else "None for this map."
+        )
         st.toggle("Published boundaries", key="paper", disabled=not drawn, help=help)
 
 
@@ -124,11 +126,9 @@ def _cell(chosen: Choice, cells: pd.DataFrame) -> None:
 
 
 def _tools(chosen: Choice, cells: pd.DataFrame) -> None:
-    """Fill, download, link."""
+    """Downloads and the link."""
     st.space("small")
     with st.container(horizontal=True):
-        if chosen.source == "computed":
-            fill.fill(chosen, cells)
         stem = f"{chosen.name}-{chosen.source}".replace("/", "-")
         st.download_button(
             "CSV", lambda: cells.to_csv(index=False).encode(), f"{stem}.csv", "text/csv", icon=":material/download:",
@@ -144,7 +144,9 @@ def _tools(chosen: Choice, cells: pd.DataFrame) -> None:
 
 def empty(chosen: Choice) -> None:
     """What to do about a map of which nothing is stored."""
-    st.info(f"Nothing is stored of **{chosen.title}** yet. Train it here, or choose another map.", icon=":material/info:")
+    st.info(
+        f"Nothing is stored of **{chosen.title}** yet. Train it here, or choose another map.", icon=":material/info:"
+    )
     with st.container(horizontal=True):
         fill.fill(chosen, pd.DataFrame())
         if len(results.grid(str(chosen.published_name), "published")):
@@ -167,7 +169,9 @@ def notes(chosen: Choice) -> None:
         st.caption(f"{apart} runs of this map have another set-up and are left out: unlike runs are never averaged.")
     if chosen.source == "published":
         problem = services.record()["problems"].get(chosen.name.problem, {})
-        st.caption(" ".join(filter(None, ["Read off a published figure, with its uncertainty.", problem.get("note", "")])))
+        st.caption(
+            " ".join(filter(None, ["Read off a published figure, with its uncertainty.", problem.get("note", "")]))
+        )
 
 
 address.restore("regime_map", address.MAP, address.CELL, address.THRESHOLDS, address.DISPLAY)
@@ -177,4 +181,6 @@ if results.grid(str(chosen.name), chosen.source).empty and not activity.running_
     empty(chosen)
 else:
     st.fragment(view)(chosen)
+    if chosen.source == "computed":
+        st.fragment(fill.fill)(chosen, complete(chosen))
 activity.follow(str(chosen.name))

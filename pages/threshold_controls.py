@@ -72,9 +72,13 @@ def _number(rule: str, side: str, words: str) -> float:
         return st.slider(f"f, {words}", 0.0, 1.0, step=0.01, key=f"f_{side}", help=help, width=190)
     if rule == "percentile":
         help = f"Cells up to this percentile of the {words} are low."
-        return st.slider(f"Percentile, {words}", 0.0, 100.0, step=1.0, format="%.0f", key=f"p_{side}", help=help, width=190)
+        return st.slider(
+            f"Percentile, {words}", 0.0, 100.0, step=1.0, format="%.0f", key=f"p_{side}", help=help, width=190
+        )
     help = f"Cells with a {words} up to this value are low."
-    return st.number_input(f"T, {words}", min_value=0.0, format="%.4g", step=None, key=f"t_{side}", help=help, width=190)
+    return st.number_input(
+        f"T, {words}", min_value=0.0, format="%.4g", step=None, key=f"t_{side}", help=help, width=190
+    )
 
 
 def _more(chosen: Choice) -> None:
@@ -82,8 +86,12 @@ def _more(chosen: Choice) -> None:
     with st.popover("Presets", help="Thresholds of the paper, and the percentiles that the range spans."):
         for words, values in presets.items():
             st.button(words, on_click=_set, args=(values,), type="tertiary")
-        st.number_input("Range from percentile", 0.0, 49.0, step=1.0, format="%.0f", key="low", help="The lower end of the range.")
-        st.number_input("to percentile", 51.0, 100.0, step=1.0, format="%.0f", key="high", help="The upper end of the range.")
+        st.number_input(
+            "Range from percentile", 0.0, 49.0, step=1.0, format="%.0f", key="low", help="The lower end of the range."
+        )
+        st.number_input(
+            "to percentile", 51.0, 100.0, step=1.0, format="%.0f", key="high", help="The upper end of the range."
+        )
 
 
 def _presets(chosen: Choice) -> dict[str, dict[str, address.Value]]:

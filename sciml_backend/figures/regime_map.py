@@ -61,6 +61,8 @@ def regime_map(
     layout = figure_layout(
         title={"text": title or named(metric), "font": {"size": 15}},
         height=height,
+        # Fixed margins: letting them grow with titles, legend and colour bar draws the panel three times over.
+        margin={"l": 68, "r": 64, "t": 34, "b": 92, "autoexpand": False},
         xaxis=_axis(xs, x_title),
         yaxis=_axis(ys, y_title),
         shapes=_chosen(selected, xs, ys),
@@ -145,22 +147,22 @@ def _outline(cells: pd.DataFrame, regimes: Marks) -> Iterator[dict[str, Any]]:
 
 
 def _lines(boundaries: Sequence[Boundary]) -> Iterator[dict[str, Any]]:
-    """One halo beneath all lines, then one polyline per level; the unperturbed one is the strongest."""
-    drawn = [found for found in boundaries if found.lines]
-    for middle, width in ((False, 2.8), (True, 4.5)):
-        lines = [line for found in drawn if (found.level == 0) == middle for line in found.lines]
-        if lines:
+    """One halo beneath all lines, then the perturbed levels of a metric as one trace and the unperturbed as another."""
+    drawn = {
+        (metric, middle): [line for b in boundaries if b.metric == metric and (b.level == 0) == middle for line in b.lines]
+        for middle in (False, True)
+        for metric in LINES
+    }
+    for middle, width in ((False, 3.0), (True, 5.5)):
+        if lines := [line for metric in LINES for line in drawn[metric, middle]]:
             halo = {"color": "rgba(255,255,255,0.75)", "width": width}
             yield _polyline(*joined(lines), halo) | {"showlegend": False}
-    for found in sorted(drawn, key=lambda found: found.level == 0):
-        colour, dash = LINES[found.metric]
-        middle = found.level == 0
-        line = {"color": colour, "dash": dash, "width": 2.6 if middle else 1.2}
-        yield _polyline(*joined(list(found.lines)), line) | {
-            "name": f"{found.metric} boundary",
-            "legendgroup": found.metric,
-            "showlegend": middle,
-        }
+    for (metric, middle), lines in drawn.items():
+        if lines:
+            colour, dash = LINES[metric]
+            line = {"color": colour, "dash": dash, "width": 3 if middle else 1.3}
+            name = {"name": f"{metric} boundary", "legendgroup": metric, "showlegend": middle}
+            yield _polyline(*joined(lines), line) | name
 
 
 def _published(points: pd.DataFrame | None, xs: NDArray[Any], ys: NDArray[Any]) -> Iterator[dict[str, Any]]:

@@ -89,18 +89,20 @@ def test_states_have_patterns_of_their_own(grid):
     np.testing.assert_allclose(centres, [(0, 0), (3, 0), (2, 0), (1, 0)], atol=1e-9)
 
 
-def test_boundaries_are_one_polyline_per_level_the_middle_one_strongest(grid):
+def test_all_levels_of_a_boundary_are_drawn_the_middle_one_strongest(grid):
     found = boundaries(grid, HALF)
     figure = regime_map(grid, boundaries=found)
     solid = [t for t in figure.data if t.name == "train boundary"]
     dashed = [t for t in figure.data if t.name == "test boundary"]
-    assert len(solid) == len(dashed) == 5
+    assert len(solid) == len(dashed) == 2
     assert {t.line.dash for t in solid} == {"solid"}
     assert {t.line.dash for t in dashed} != {"solid"}
     widths = [t.line.width for t in solid]
     assert widths[-1] == max(widths) and widths.count(max(widths)) == 1
     middle = next(b for b in found if (b.metric, b.level) == ("train", 0.0))
     np.testing.assert_array_equal(np.array(solid[-1].x)[:-1], np.concatenate(middle.lines)[:, 0])
+    perturbed = [line for b in found if b.metric == "train" and b.level for line in b.lines]
+    assert len(perturbed) >= 4 and np.isnan(np.array(solid[0].x)).sum() == len(perturbed)
 
 
 def test_a_click_names_the_cell_whatever_was_missing(grid):

@@ -1,0 +1,189 @@
+"""How long the regime map takes to answer, in a real browser: ``python tests/browser/bench_page.py [ADDRESS]``.
+
+Prints medians over moves of a threshold (key pressed → both 12 × 12 panels painted with their new boundaries) and over
+clicks (mouse pressed → the cell's numbers and curves painted). The server's part is from the first message of the
+browser to the server's last. Without an address it starts a server of its own with the shipped results.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PAINTED = """
+([panels, before, pressed]) => new Promise((done, fail) => {
+  const begin = performance.now();
+  const look = () => {
+    const now = %s(panels);
+    if (now.length === panels.length && now.every((text, k) => text && text !== before[k]))
+      return requestAnimationFrame(() => setTimeout(() => done(performance.timeOrigin + performance.now() - window[pressed]), 0));
+    if (performance.now() - begin > 15000) return fail(new Error("nothing new was painted within 15 s"));
+    requestAnimationFrame(look);
+  };
+  look();
+})
+"""
+SIGNATURES = """
+((panels) => panels.map((key) => {
+  const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);
+  if (!plot || !plot._fullData || !plot.querySelector(".scatterlayer .trace")) return "";
+  return JSON.stringify(plot._fullData.filter((t) => t.mode === "lines").map((t) => [t.name, ...Array.from(t.x || []).concat(Array.from(t.y || []))]));
+}))
+"""
+PANELS = ["panel_train_loss", "panel_test_error"]
+
+
+class Watched:
+    """A page with the times of its key presses, its clicks and its traffic."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.sent: list[float] = []
+        self.received: list[float] = []
+        self._traffic = page.context.new_cdp_session(page)
+        self._traffic.send("Network.enable")
+        self._traffic.on("Network.webSocketFrameSent", lambda event: self.sent.append(event["timestamp"]))
+        self._traffic.on("Network.webSocketFrameReceived", lambda event: self.received.append(event["timestamp"]))
+        page.add_init_script(
+            "for (const kind of ['keydown', 'mousedown']) addEventListener(kind, (e) => "
+            "{ window.pressed = performance.timeOrigin + e.timeStamp; }, true);"
+        )
+
+    def painted(self, act: Any, panels: list[str]) -> tuple[float, float]:
+        """Milliseconds from the press that ``act`` makes to the paint of all panels, and the server's part of them."""
+        before = self.page.evaluate(SIGNATURES, panels)
+        self.settle()
+        self.sent.clear()
+        self.received.clear()
+        act()
+        total = self.page.evaluate(PAINTED % SIGNATURES, [panels, before, "pressed"])
+        self.settle()
+        return total, 1000 * (self._answered() - self.sent[0])
+
+    def _answered(self) -> float:
+        """When the last message of the first answer came: those of the page's own questions come later, after a gap."""
+        later = [moment for moment in self.sent if moment > self.sent[0]]
+        return max(moment for moment in self.received if not later or moment < later[0])
+
+    def settle(self) -> None:
+        """Wait until the server has nothing more to say."""
+        self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        self.page.wait_for_timeout(400)
+
+
+def move_threshold(watched: Watched, *, key: str = "ArrowRight") -> tuple[float, float]:
+    """One step of the training threshold's slider."""
+    slider = watched.page.locator('.st-key-f_train input[type="range"]')
+    slider.focus()
+    return watched.painted(lambda: slider.press(key), PANELS)
+
+
+def click(watched: Watched, column: int, row: int) -> tuple[float, float]:
+    """A click on a cell of the training panel, by its place on the axes."""
+    x, y = watched.page.evaluate(
+        """([key, i, j]) => {
+          const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`), box = plot.getBoundingClientRect();
+          const {xaxis, yaxis} = plot._fullLayout;
+          return [box.x + xaxis._offset + xaxis.d2p(i), box.y + yaxis._offset + yaxis.d2p(j)];
+        }""",
+        [PANELS[0], column, row],
+    )
+    watched.page.mouse.move(x, y)
+    watched.page.wait_for_timeout(200)
+    return watched.painted(lambda: watched.page.mouse.click(x, y), ["cell_curves"])
+
+
+def stored_cells(page: Any) -> list[tuple[int, int]]:
+    """The places of the cells that have a value on the training panel."""
+    found = page.evaluate(
+        """(key) => {
+          const heat = document.querySelector(`.st-key-${key} .js-plotly-plot`)._fullData.find((t) => t.type === "heatmap");
+          return Array.from(heat.z).flatMap((line, j) => Array.from(line).map((v, i) => [v, i, j])).filter(([v]) => Number.isFinite(v));
+        }""",
+        PANELS[0],
+    )
+    return [(i, j) for _, i, j in found]
+
+
+def open_map(watched: Watched, address: str) -> None:
+    """Open the regime map and wait until it stands."""
+    watched.page.goto(address)
+    watched.page.wait_for_selector(f".st-key-{PANELS[1]} .js-plotly-plot .scatterlayer", timeout=30_000)
+    watched.settle()
+
+
+def measure(page: Any, address: str, *, rounds: int) -> None:
+    """Print the medians."""
+    watched = Watched(page)
+    open_map(watched, f"{address}/?source=published")
+    moves = [move_threshold(watched, key="ArrowRight" if k % 20 < 10 else "ArrowLeft") for k in range(rounds + 2)][2:]
+    report("threshold move → both panels painted", moves)
+    open_map(watched, address)
+    cells = stored_cells(page)
+    if len(cells) < 2:
+        print("fewer than two cells are stored, so no click was measured")
+        return
+    clicks = [click(watched, *cells[k % min(len(cells), 9)]) for k in range(rounds // 2 + 1)][1:]
+    report("click → numbers and curves painted", clicks)
+
+
+def report(what: str, times: list[tuple[float, float]]) -> None:
+    """One line."""
+    totals, servers = zip(*times, strict=True)
+    middle, worst, server = statistics.median(totals), max(totals), statistics.median(servers)
+    print(f"{what}: median {middle:.0f} ms, max {worst:.0f} ms, server part {server:.0f} ms ({len(times)} times)")
+
+
+@contextmanager
+def own_server() -> Iterator[str]:
+    """A server with the shipped results and an empty data folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            [sys.executable, "server.py", "--port", "0"],
+            cwd=ROOT,
+            env=os.environ | {"ATLAS_DATA": folder},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            found = next((m for line in process.stdout if (m := re.search(r"http://\S+", line))), None)
+            if found is None:
+                sys.exit("The server did not start.")
+            yield found[0]
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def main() -> None:
+    """Measure a running server, or one of our own."""
+    from playwright.sync_api import sync_playwright
+
+    def run(address: str) -> None:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+            )
+            measure(browser.new_page(viewport={"width": 1400, "height": 1300}), address, rounds=20)
+            browser.close()
+
+    if len(sys.argv) > 1:
+        run(sys.argv[1].rstrip("/"))
+    else:
+        with own_server() as address:
+            run(address)
+
+
+if __name__ == "__main__":
+    main()
