@@ -84,6 +84,11 @@ class Strategy(ABC, Generic[S]):
 
     label: ClassVar[str]
 
+    @property
+    def vectors(self) -> int:
+        """At most how many vectors of P numbers a row keeps while it steps; memory is predicted from it."""
+        return 12
+
     @abstractmethod
     def init(self, objective: Minimisable, theta: Tensor) -> S:
         """The state at theta (B, P), before the first step."""

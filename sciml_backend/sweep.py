@@ -233,7 +233,7 @@ def train(
     """
     provenance.prepare(device, threads=threads)
     done = 0
-    for batch in batches.batches(specs, device=device):
+    for batch in batches.batches(specs, device=device, fits=lambda spec: _rows_that_fit(spec, device)):
         if should_stop():
             return
         records = _train_batch(batch, device, threads, _reporter(on_progress, done, len(specs), batch), should_stop)
@@ -242,6 +242,14 @@ def train(
             on_progress(Progress(done, len(specs)))
         if records:
             yield records
+
+
+def _rows_that_fit(spec: RunSpec, device: str) -> int:
+    objective = objective_of([spec], device=device)
+    one, two = objective.memory(1), objective.memory(2)
+    kept = max(strategy.vectors for strategy in schedule_of(spec)) * objective.parameters
+    per_row = two - one + kept * TORCH_DTYPE[spec.dtype].itemsize
+    return batches.rows_that_fit(fixed=2 * one - two, per_row=per_row, device=device)
 
 
 def _reporter(
@@ -274,7 +282,6 @@ def _train_batch(
     should_stop: Callable[[], bool],
 ) -> list[RunRecord]:
     objective = objective_of(specs, device=device)
-    batches.require_memory(objective.memory(len(specs)), device=device)
     start = initial_weights(specs, device=device)
     outcomes = train_rows(
         objective, schedule_of(specs[0]), start.clone(), on_snapshot=on_snapshot, should_stop=should_stop

@@ -75,6 +75,18 @@ def test_a_plugin_is_found_and_its_content_is_part_of_its_cells_identity(tmp_pat
     assert len(identities) == 2
 
 
+def test_an_installed_distribution_can_bring_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "slow_physics.py").write_text(PLUGIN)
+    info = tmp_path / "slow_physics-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow-physics\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[regime_atlas.problems]\nslow = slow_physics:Slow\n")
+    done = run(PLAN, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    plugin, variant, _ = json.loads(done.stdout)
+    assert plugin and variant
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("x = 1\n", "defines no Problem"), ("raise RuntimeError('oops')\n", "cannot be loaded: RuntimeError: oops")],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import torch
@@ -30,30 +30,41 @@ def kind(spec: RunSpec) -> tuple[str, ...]:
     )
 
 
-def batches(specs: Sequence[RunSpec], *, device: str = "cpu") -> Iterator[list[RunSpec]]:
-    """Split runs into batches, those with most data first; the order within a batch is the given one."""
+def batches(
+    specs: Sequence[RunSpec], *, device: str = "cpu", fits: Callable[[RunSpec], int] | None = None
+) -> Iterator[list[RunSpec]]:
+    """Split runs into batches, those with most data first; the order within a batch is the given one.
+
+    ``fits`` says how many runs like one fit into memory (see ``rows_that_fit``).
+    """
     ordered = sorted(specs, key=lambda spec: (-spec.data, kind(spec)))
     for _, group in groupby(ordered, key=kind):
         alike = list(group)
         size = rows(alike[0].data, device=device)
+        if fits is not None:
+            size = min(size, fits(alike[0]))
         yield from (alike[at : at + size] for at in range(0, len(alike), size))
 
 
 def rows(data: int, *, device: str = "cpu") -> int:
-    """How many runs with this much data share a batch."""
+    """How many runs with this much data share a batch, memory apart."""
     if device.startswith("cuda"):
         return max(1, GPU_POINTS // data)
     return max(CPU_LEAST_ROWS, min(CPU_ROWS, CPU_POINTS // data))
 
 
-def require_memory(needed: int, *, device: str) -> None:
-    """Raise BadRequest before a batch is run that is predicted to need more than half of the free memory."""
-    free = _free(device)
-    if needed > free * MEMORY_SHARE:
+def rows_that_fit(*, fixed: int, per_row: int, device: str) -> int:
+    """How many rows fit into half of the free memory, predicted in bytes before anything runs.
+
+    Raises BadRequest when not even one does.
+    """
+    room = int(_free(device) * MEMORY_SHARE)
+    if fixed + per_row > room:
         raise BadRequest(
-            f"This batch is predicted to need {needed / 2**30:.1f} GiB and {free * MEMORY_SHARE / 2**30:.1f} GiB may "
-            "be used; take a smaller network, fewer points or fewer runs at once."
+            f"One such run is predicted to need {(fixed + per_row) / 2**30:.1f} GiB and {room / 2**30:.1f} GiB may be "
+            "used; take a smaller network, fewer points or a shorter history."
         )
+    return (room - fixed) // per_row
 
 
 def _free(device: str) -> int:

@@ -72,6 +72,11 @@ class LBFGS(Strategy[LBFGSState]):
         self._require("history", "max_epochs", "epoch_iterations", above=0)
         self._require("epoch_evaluations", above=1)
 
+    @property
+    def vectors(self) -> int:
+        """All pairs, twice while rows are compacted, and the points and gradients that a line search tried."""
+        return 4 * self.history + 2 * self.epoch_evaluations + 12
+
     def init(self, objective: Minimisable, theta: Tensor) -> LBFGSState:
         """The state at theta (B, P); evaluates the objective once."""
         values, gradient = objective.value_and_gradient(theta)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from sciml_backend import sweep
@@ -27,7 +30,41 @@ def test_a_gpu_takes_them_all_at_once() -> None:
     assert len(list(batches.batches(runs, device="cuda"))) == 1
 
 
-def test_a_batch_that_would_not_fit_is_refused_before_it_runs() -> None:
-    with pytest.raises(BadRequest, match="predicted to need 1024.0 GiB"):
-        batches.require_memory(2**40, device="cpu")
-    batches.require_memory(2**20, device="cpu")
+def test_batches_shrink_to_what_memory_holds() -> None:
+    runs = sweep.plan(NAME, coefficients={"beta": [5, 6, 7]}, data=[100], seeds=[0, 1, 2])
+    assert [len(b) for b in batches.batches(runs, fits=lambda spec: 4)] == [4, 4, 1]
+    assert batches.rows_that_fit(fixed=2**20, per_row=2**20, device="cpu") > 100
+
+
+def test_a_run_that_does_not_fit_is_refused_before_it_runs() -> None:
+    with pytest.raises(BadRequest, match=r"predicted to need 1024\.0 GiB"):
+        batches.rows_that_fit(fixed=0, per_row=2**40, device="cpu")
+    (huge,) = sweep.plan(
+        NAME, coefficients={"beta": [5]}, data=[100], model={"width": 2048, "depth": 12}, settings={"history": 10_000}
+    )
+    with pytest.raises(BadRequest, match="a shorter history"):
+        next(iter(sweep.train([huge])))
+
+
+MEASURE = """
+import resource
+from sciml_backend import sweep
+from sciml_backend.engine import batches
+from sciml_backend.run import MapName
+specs = sweep.plan(MapName("pinn", "convection", "lbfgs"), coefficients={"beta": [5]}, data=[400], seeds=range(8),
+                   settings={"max_epochs": 7}, model={"width": 100})
+said = {}
+original = batches.rows_that_fit
+batches.rows_that_fit = lambda **given: said.update(given) or original(**given)
+sweep.objective_of(specs).value_and_gradient(sweep.initial_weights(specs))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+list(sweep.train(specs))
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((after - before) * 1024, said["fixed"] + 8 * said["per_row"])
+"""
+
+
+def test_the_prediction_covers_what_a_batch_takes() -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, timeout=300, check=True)
+    taken, predicted = map(int, done.stdout.split())
+    assert 0.2 * predicted < taken < 1.2 * predicted
