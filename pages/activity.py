@@ -12,6 +12,7 @@ from jobs.job import JobInfo
 from pages import services
 from pages.choice import Choice
 from pages.estimate import duration
+from sciml_backend.run import RunSpec
 
 
 def running_cells(chosen: Choice) -> set[tuple[float, float]]:
@@ -64,6 +65,17 @@ def progress(job: JobInfo) -> str:
     return f"{done}, now at iteration {reached:,}" if reached else f"{done}; {job.state.sentence.lower()}"
 
 
+def only_cell(job: JobInfo) -> RunSpec | None:
+    """The cell of a job that has one."""
+    return _specs(job.job_id)[0] if job.n_cells == 1 else None
+
+
+def cell_words(spec: RunSpec) -> str:
+    """A run within its map."""
+    values = ", ".join(f"{name} = {value:g}" for name, value in spec.coefficients.items())
+    return f"{values}, N = {spec.data}, seed {spec.seed}"
+
+
 def concerns(job_id: str, cell_id: str) -> bool:
     """Whether a job is about a cell."""
     return any(cell == cell_id for cell, *_ in _cells(job_id))
@@ -71,9 +83,13 @@ def concerns(job_id: str, cell_id: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _cells(job_id: str) -> tuple[tuple[str, str, dict[str, float], int], ...]:
+    return tuple((cell.cell_id, str(cell.map), dict(cell.coefficients), cell.data) for cell in _specs(job_id))
+
+
+@lru_cache(maxsize=256)
+def _specs(job_id: str) -> list[RunSpec]:
     """A job's cells never change."""
-    cells = queue.cells(job_id)
-    return tuple((cell.cell_id, str(cell.map), dict(cell.coefficients), cell.data) for cell in cells)
+    return queue.cells(job_id)
 
 
 def seconds_between(start: str, end: str | None) -> float:

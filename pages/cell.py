@@ -132,7 +132,8 @@ def trained(chosen: Choice, cell: tuple[float, float], runs: pd.DataFrame) -> No
 
 address.restore("cell", address.MAP, address.CELL, address.RUN)
 address.hold(address.MAP, address.CELL, address.RUN)
-chosen = choice.pick()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    chosen = choice.pick()
 cell = choose(chosen)
 if cell is None:
     st.info("Choose a cell here, or click one on the Regime map.", icon=":material/info:")

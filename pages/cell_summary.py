@@ -33,7 +33,7 @@ def show(chosen: Choice, cell: tuple[float, float]) -> None:
         return
     runs = results.cell_runs(str(chosen.name), chosen.source, x=cell[0], y=cell[1])
     if runs.empty:
-        st.info("Nothing is stored of this cell yet; **Fill missing cells** below trains it.", icon=":material/info:")
+        st.info("Nothing is stored of this cell yet; **Fill missing cells** above trains it.", icon=":material/info:")
         return
     numbers, history = st.columns([2, 3], gap="medium")
     with numbers:
@@ -77,8 +77,7 @@ def _value(value: float | None) -> str:
 def explain(columns: list[str]) -> None:
     """What the columns of a table mean."""
     with st.popover("What these numbers mean", type="tertiary"):
-        for column in columns:
-            st.markdown(f"- {words.METRICS[column]}")
+        st.markdown(words.metrics(columns))
 
 
 def _reading(chosen: Choice, cell: tuple[float, float]) -> None:

@@ -16,7 +16,7 @@ from sciml_backend import regimes
 from sciml_backend.run import MapName, RunSpec
 
 VARIANTS = {"": "float32", "float64": "float64"}
-SOURCES = {"computed": "computed here", "published": "published, read off the paper"}
+SOURCES = {"computed": "computed here", "published": "published"}
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,20 @@ class Choice:
 
 
 def pick() -> Choice:
-    """The pickers in one row; their values are in the session under the keys of ``address.MAP``."""
+    """The pickers, for a horizontal container; their values are in the session under the keys of ``address.MAP``."""
     known = _known()
-    with st.container(horizontal=True):
-        family = _select("Model family", "family", _unique(known, "family"), _label("families"), help=_FAMILY)
-        known = known[known["family"] == family]
-        problem = _select("Problem", "problem", _unique(known, "problem"), _label("problems"), help=_PROBLEM)
-        known = known[known["problem"] == problem]
-        strategy = _select(
-            "Training strategy", "strategy", _unique(known, "strategy"), _label("strategies"), help=_STRATEGY
-        )
-        known = known[known["strategy"] == strategy]
-        variant = _select("Variant", "variant", _unique(known, "variant"), _variant, help=_VARIANT)
-        known = known[known["variant"] == variant]
-        sources = list(dict.fromkeys(["computed", *known["source"]]))
-        source = _select("Source", "source", sources, lambda s: SOURCES.get(s, s), help=_SOURCE)
+    family = _select("Model family", "family", _unique(known, "family"), _label("families"), help=_FAMILY)
+    known = known[known["family"] == family]
+    problem = _select("Problem", "problem", _unique(known, "problem"), _label("problems"), help=_PROBLEM)
+    known = known[known["problem"] == problem]
+    strategy = _select(
+        "Training strategy", "strategy", _unique(known, "strategy"), _label("strategies"), help=_STRATEGY
+    )
+    known = known[known["strategy"] == strategy]
+    variant = _select("Variant", "variant", _unique(known, "variant"), _variant, help=_VARIANT)
+    known = known[known["variant"] == variant]
+    sources = list(dict.fromkeys(["computed", *known["source"]]))
+    source = _select("Source", "source", sources, lambda s: SOURCES.get(s, s), help=_SOURCE)
     return choice(MapName(family, problem, strategy, variant), source)
 
 
@@ -75,7 +74,7 @@ def choice(name: MapName, source: str) -> Choice:
 
 def complete(chosen: Choice, *, running: frozenset[tuple[float, float]] = frozenset()) -> pd.DataFrame:
     """All cells of the map, planned, stored and running, with their states; shared, never change it."""
-    return _complete(chosen, running, results.grid(str(chosen.name), chosen.source).pipe(Same))
+    return _complete(chosen, running, Same(results.grid(str(chosen.name), chosen.source)))
 
 
 def specs(chosen: Choice, cells: Iterable[tuple[float, float]], *, seeds: Sequence[int]) -> list[RunSpec]:
@@ -98,7 +97,7 @@ def select(label: str, key: str, options: Sequence[Any], words: Callable[[Any], 
 
 
 def _select(label: str, key: str, options: Sequence[str], words: Callable[[str], str], *, help: str) -> str:
-    return str(select(label, key, options, words, help=help, width=208))
+    return str(select(label, key, options, words, help=help, width=180))
 
 
 def _known() -> pd.DataFrame:

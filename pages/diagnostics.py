@@ -136,7 +136,6 @@ def _spectrum(found: Artifact, spec: RunSpec) -> None:
             f"{when} training": {
                 "λmax": words.number(n[f"lambda_max_{end}"]),
                 "λmin": words.number(n[f"lambda_min_{end}"]),
-                "trace": _pm(n, f"trace_{end}", f"trace_error_{end}"),
                 "negative share": _pm(n, f"negative_share_{end}", f"negative_share_error_{end}"),
                 "noise floor": words.number(n[f"noise_floor_{end}"]),
             }

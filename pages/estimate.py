@@ -10,6 +10,10 @@ import numpy as np
 import pandas as pd
 
 
+WIDE = 3.0
+"""Amounts of data must differ by this factor before a line through their times says anything about others."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """Seconds of one run, ``fixed + per_point * data``, and the sentence that says what this rests on."""
@@ -42,20 +46,20 @@ def _measured(runs: pd.DataFrame) -> Cost:
     fixed, slope = _line(data, seconds)
     where = ", ".join(sorted(set(runs["device"])))
     span = f"N = {data.min():g}" if data.min() == data.max() else f"N = {data.min():g} to {data.max():g}"
+    guess = "; far from these amounts of data it is a guess" if data.max() < WIDE * data.min() else ""
     spread = float(np.sqrt(np.mean((seconds - fixed - slope * data) ** 2)) / max(seconds.mean(), 1e-9))
     return Cost(
         fixed,
         slope,
-        f"It rests on {len(runs)} stored runs of this map ({span}, {where}); single runs differ from it by "
-        f"{100 * spread:.0f} %, and another machine or a busy one by more.",
+        f"It rests on {len(runs)} stored runs of this map ({span}, {where}){guess}. Single runs differ from it by "
+        f"{100 * spread:.0f} %, another machine or a busy one by more.",
     )
 
 
 def _line(data: np.ndarray[Any, Any], seconds: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Intercept and slope, neither negative; through zero when all runs have one amount of data."""
-    slope = float(seconds.mean() / data.mean())
-    if data.min() == data.max():
-        return 0.0, slope
+    """Intercept and slope, neither negative; in proportion to the data when these are too alike for a line."""
+    if data.max() < WIDE * data.min():
+        return 0.0, float(seconds.mean() / data.mean())
     fitted, fixed = np.polyfit(data, seconds, 1)
     if fixed < 0:
         return 0.0, float((data * seconds).sum() / (data**2).sum())

@@ -4,7 +4,7 @@ import streamlit as st
 
 from jobs import queue
 from jobs.job import JobInfo
-from pages import activity, services
+from pages import activity, address, choice, services
 from pages.estimate import duration
 from sciml_backend.run import BadRequest
 
@@ -52,13 +52,13 @@ def _active(job: JobInfo) -> None:
 
 
 def _ended(job: JobInfo) -> None:
-    icons = {"succeeded": ":material/check_circle:", "cancelled": ":material/cancel:", "dead": ":material/error:"}
     took = ""
     if job.started_at and job.finished_at:
         took = f" in {duration(activity.seconds_between(job.started_at, job.finished_at))}"
-    title = f"{_what(job)} — {job.state.sentence.rstrip('.').lower()}, {job.n_done} of {job.n_cells}{took}"
-    with st.expander(title, icon=icons.get(str(job.state)), key=f"ended_{job.job_id}"):
+    title = f"{_what(job)}: {ENDS.get(str(job.state), job.state)}{_how_many(job)}{took}"
+    with st.expander(title, icon=ICONS.get(str(job.state)), key=f"ended_{job.job_id}"):
         st.markdown(_who(job))
+        _link(job)
         if job.error_text:
             st.error(job.error_text)
         if job.state in (queue.State.DEAD, queue.State.CANCELLED):
@@ -67,6 +67,27 @@ def _ended(job: JobInfo) -> None:
             ):
                 _try(queue.requeue, job)
         _log(job)
+
+
+ENDS = {"succeeded": "done", "cancelled": "cancelled", "dead": "failed"}
+ICONS = {"succeeded": ":material/check_circle:", "cancelled": ":material/cancel:", "dead": ":material/error:"}
+
+
+def _how_many(job: JobInfo) -> str:
+    return f", {job.n_done} of {job.n_cells} runs" if job.n_done < job.n_cells else ""
+
+
+def _link(job: JobInfo) -> None:
+    """The way to the cell of a job that is about one."""
+    spec = activity.only_cell(job)
+    if spec is None:
+        return
+    chosen = choice.choice(spec.map, "computed")
+    values = {part: getattr(spec, part) for part in ("family", "problem", "strategy", "variant", "seed")}
+    values |= {"x": spec.coefficients.get(chosen.x.name), "y": float(spec.data)}
+    st.page_link(
+        "pages/cell.py", label="Open the cell", icon=":material/arrow_forward:", query_params=address.query(values)
+    )
 
 
 def _log(job: JobInfo) -> None:
@@ -88,7 +109,9 @@ def _what(job: JobInfo) -> str:
     if job.kind == "train":
         return f"Training {job.n_cells} run{'s' * (job.n_cells != 1)} of {maps}"
     entry = services.record()["diagnostics"].get(job.spec.get("diagnostic"), {})
-    return f"{entry.get('label', job.kind)} of a run of {maps}"
+    spec = activity.only_cell(job)
+    of = "" if spec is None else f", {activity.cell_words(spec)}"
+    return f"{entry.get('label', job.kind)} of a run of {maps}{of}"
 
 
 def _who(job: JobInfo) -> str:

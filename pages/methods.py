@@ -62,8 +62,7 @@ def reading() -> None:
         "the amount of data along y, several seeds per cell. Colours are the means over the seeds that ended with finite "
         "values. Two thresholds cut the map into regimes (arXiv:2605.29153)."
     )
-    for regime in regimes.REGIMES:
-        st.markdown(f"- **{regime.value}** {regime.sentence}")
+    st.markdown("\n".join(f"- **{regime.value}** {regime.sentence}" for regime in regimes.REGIMES))
     st.markdown("**Thresholds** follow from a rule, the same for all cells of a map:")
     st.markdown(
         "- *Share of the range*: T = p5 + f (p95 − p5) of the map's values; f = 0.30 gives the paper's thresholds back.\n"
@@ -74,8 +73,7 @@ def reading() -> None:
         "where the training loss is below its threshold."
     )
     st.markdown("**Numbers of a run**")
-    for text in words.METRICS.values():
-        st.markdown(f"- {text}")
+    st.markdown(words.metrics(words.METRICS))
     st.markdown(
         "**Chaos.** A start changed by 10⁻⁷ ends a factor of 2 to 4 away in final loss: judge a cell by its seeds, never by "
         "one. On a CPU the command on the Cell page reproduces a run bit by bit."

@@ -63,7 +63,7 @@ def _display(chosen: Choice) -> None:
         st.selectbox(
             "Write on cells", list(MARKS), format_func=MARKS.__getitem__, key="marks", help="What each cell shows."
         )
-        drawn = regimes.paper_boundaries(chosen.published_name) is not None
+        drawn = results.paper_boundaries(chosen.published_name) is not None
         help = (
             "Orange points: the boundaries drawn in the paper, read off its Fig. 1." if drawn else "None for this map."
         )
@@ -83,7 +83,7 @@ def _panel(
         cells,
         metric,
         boundaries=lines,
-        published=regimes.paper_boundaries(chosen.published_name) if st.session_state["paper"] else None,
+        published=results.paper_boundaries(chosen.published_name) if st.session_state["paper"] else None,
         log=st.session_state["log"],
         regimes=marks if marks in ("text", "outline") else "none",
         seeds=marks == "seeds",
@@ -145,12 +145,11 @@ def _tools(chosen: Choice, cells: pd.DataFrame) -> None:
 def empty(chosen: Choice) -> None:
     """What to do about a map of which nothing is stored."""
     st.info(
-        f"Nothing is stored of **{chosen.title}** yet. Train it here, or choose another map.", icon=":material/info:"
+        f"Nothing is stored of **{chosen.title}** yet. **Fill missing cells** trains it; or choose another map.",
+        icon=":material/info:",
     )
-    with st.container(horizontal=True):
-        fill.fill(chosen, pd.DataFrame())
-        if len(results.grid(str(chosen.published_name), "published")):
-            st.button("Show the published map", on_click=_show_published)
+    if len(results.grid(str(chosen.published_name), "published")):
+        st.button("Show the published map", on_click=_show_published)
     st.caption(f"On the command line: `python -m sciml_backend sweep {chosen.name} --seeds 0,1,2`")
     address.hold(address.CELL, address.THRESHOLDS, address.DISPLAY)
     address.keep(address.MAP, address.CELL, address.THRESHOLDS, address.DISPLAY)
@@ -175,12 +174,13 @@ def notes(chosen: Choice) -> None:
 
 
 address.restore("regime_map", address.MAP, address.CELL, address.THRESHOLDS, address.DISPLAY)
-chosen = choice.pick()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    chosen = choice.pick()
+    if chosen.source == "computed":
+        st.fragment(fill.fill)(chosen, complete(chosen))
 notes(chosen)
 if results.grid(str(chosen.name), chosen.source).empty and not activity.running_cells(chosen):
     empty(chosen)
 else:
     st.fragment(view)(chosen)
-    if chosen.source == "computed":
-        st.fragment(fill.fill)(chosen, complete(chosen))
 activity.follow(str(chosen.name))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pages import services
-from sciml_backend.run import Artifact, Setting
+from sciml_backend import regimes
+from sciml_backend.run import Artifact, MapName, Setting
 from sciml_backend.store import queries
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ def artifact(cell_id: str, kind: str, settings: tuple[tuple[str, Setting], ...] 
 def known_cells(cell_ids: tuple[str, ...]) -> frozenset[str]:
     """Those of the cells that have a run."""
     return _known_cells(*_now(), cell_ids)
+
+
+@lru_cache(maxsize=32)
+def paper_boundaries(name: MapName) -> pd.DataFrame | None:
+    """The points of the boundaries drawn in the paper; see ``regimes.paper_boundaries``."""
+    return regimes.paper_boundaries(name)
 
 
 def _now() -> tuple[Store, int]:

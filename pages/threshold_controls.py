@@ -69,15 +69,15 @@ def note(chosen: Choice, grid: pd.DataFrame) -> str:
 def _number(rule: str, side: str, words: str) -> float:
     if rule == "range":
         help = f"f of the {words}: 0 is the 5th percentile of the map's values, 1 the 95th."
-        return st.slider(f"f, {words}", 0.0, 1.0, step=0.01, key=f"f_{side}", help=help, width=190)
+        return st.slider(f"f, {words}", 0.0, 1.0, step=0.01, key=f"f_{side}", help=help, width=180)
     if rule == "percentile":
         help = f"Cells up to this percentile of the {words} are low."
         return st.slider(
-            f"Percentile, {words}", 0.0, 100.0, step=1.0, format="%.0f", key=f"p_{side}", help=help, width=190
+            f"Percentile, {words}", 0.0, 100.0, step=1.0, format="%.0f", key=f"p_{side}", help=help, width=180
         )
     help = f"Cells with a {words} up to this value are low."
     return st.number_input(
-        f"T, {words}", min_value=0.0, format="%.4g", step=None, key=f"t_{side}", help=help, width=190
+        f"T, {words}", min_value=0.0, format="%.4g", step=None, key=f"t_{side}", help=help, width=180
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -25,18 +25,23 @@ METRICS = {
 }
 
 
+def metrics(names: Iterable[str]) -> str:
+    """The explanations of these metrics as a list in Markdown, each name in bold."""
+    return "\n".join("- **{}**:{}".format(*METRICS[name].split(":", 1)) for name in names)
+
+
 def number(value: Any, *, digits: int = 3) -> str:
     """A number in a table; a dash when there is none."""
     if value is None or pd.isna(value) or not math.isfinite(value):
         return "–"
-    if float(value).is_integer() and abs(value) < 1e7:
-        return f"{value:,.0f}"
-    if abs(value) >= 100 and digits <= 3 and abs(value) < 1e7:
-        return f"{value:,.0f}"
-    if 1e-2 <= abs(value) < 100:
-        return f"{value:.{digits}g}"
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    return f"{mantissa}·10{str(int(exponent)).translate(_RAISED)}"
+    if 100 <= abs(value) < 1e7 or (float(value).is_integer() and abs(value) < 100):
+        text = f"{value:,.0f}"
+    elif 1e-2 <= abs(value) < 100:
+        text = f"{value:.{digits}g}"
+    else:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        text = f"{mantissa}·10{str(int(exponent)).translate(_RAISED)}"
+    return text.replace("-", "−")
 
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -33,10 +33,16 @@ def hatching(states: NDArray[Any]) -> Iterator[dict[str, Any]]:
                 "x": x,
                 "y": y,
                 "mode": "lines",
-                "line": {"color": colour, "width": 1},
+                "line": {"color": colour, "width": 0 if state == "missing" else 1},
                 "fill": "toself",
                 "fillcolor": CLEAR,
-                "fillpattern": {"shape": shape, "fgcolor": colour, "bgcolor": CLEAR, "size": 7, "solidity": 0.3},
+                "fillpattern": {
+                    "shape": shape,
+                    "fgcolor": colour,
+                    "bgcolor": CLEAR,
+                    "size": 9 if state == "missing" else 7,
+                    "solidity": 0.12 if state == "missing" else 0.3,
+                },
                 "hoverinfo": "skip",
             }
 

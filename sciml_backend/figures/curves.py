@@ -39,7 +39,7 @@ def curves(
         for row, metric in enumerate(metrics)
         for trace in (*_seeds(history, metric, x, row), *_threshold(history, metric, x, row, thresholds or {}))
     ]
-    return figure(panels, _layout(metrics, x, log_x, height))
+    return figure(panels, _layout(history, metrics, x, log_x, height))
 
 
 def _seeds(history: pd.DataFrame, metric: str, x: str, row: int) -> Iterator[dict[str, Any]]:
@@ -79,13 +79,21 @@ def _threshold(
         }
 
 
-def _layout(metrics: Sequence[str], x: str, log_x: bool, height: int) -> dict[str, Any]:
+def _decades(values: pd.Series) -> dict[str, Any]:
+    """Ticks at powers of ten where the values span two of them, else wherever there is room."""
+    shown = values[(values > 0) & np.isfinite(values)]
+    span = float(np.log10(shown.max() / shown.min())) if len(shown) else 0.0
+    return {"dtick": 1 + int(span / 6)} if span >= 2 else {}
+
+
+def _layout(history: pd.DataFrame, metrics: Sequence[str], x: str, log_x: bool, height: int) -> dict[str, Any]:
     share, gap = 1 / max(len(metrics), 1), 0.03
     panels = {
         _key("yaxis", row): {
             "title": {"text": named(metric)},
             "type": "log",
             "exponentformat": "power",
+            **_decades(history[metric]),
             "domain": [1 - (row + 1) * share + gap, 1 - row * share - gap],
         }
         for row, metric in enumerate(metrics)

@@ -62,7 +62,7 @@ def regime_map(
         title={"text": title or named(metric), "font": {"size": 15}},
         height=height,
         # Fixed margins: letting them grow with titles, legend and colour bar draws the panel three times over.
-        margin={"l": 68, "r": 64, "t": 34, "b": 92, "autoexpand": False},
+        margin={"l": 68, "r": 78, "t": 34, "b": 92, "autoexpand": False},
         xaxis=_axis(xs, x_title),
         yaxis=_axis(ys, y_title),
         shapes=_chosen(selected, xs, ys),
@@ -149,7 +149,9 @@ def _outline(cells: pd.DataFrame, regimes: Marks) -> Iterator[dict[str, Any]]:
 def _lines(boundaries: Sequence[Boundary]) -> Iterator[dict[str, Any]]:
     """One halo beneath all lines, then the perturbed levels of a metric as one trace and the unperturbed as another."""
     drawn = {
-        (metric, middle): [line for b in boundaries if b.metric == metric and (b.level == 0) == middle for line in b.lines]
+        (metric, middle): [
+            line for b in boundaries if b.metric == metric and (b.level == 0) == middle for line in b.lines
+        ]
         for middle in (False, True)
         for metric in LINES
     }

@@ -35,7 +35,8 @@ def named(column: str) -> str:
 def figure_layout(**changes: Any) -> dict[str, Any]:
     """A layout without a template of its own, so that the page's fonts, grid and background show through."""
     margin = {"l": 0, "r": 0, "t": 36, "b": 0}
-    return {"template": {}, "paper_bgcolor": CLEAR, "plot_bgcolor": CLEAR, "margin": margin} | changes
+    tools = {"bgcolor": CLEAR, "color": "#8C8C8C", "activecolor": "#0091D5"}
+    return {"template": {}, "paper_bgcolor": CLEAR, "plot_bgcolor": CLEAR, "margin": margin, "modebar": tools} | changes
 
 
 def figure(traces: list[dict[str, Any]], layout: dict[str, Any]) -> go.Figure:

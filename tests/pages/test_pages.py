@@ -1,0 +1,178 @@
+"""Every page on an empty store, on a small one, and what their controls do."""
+
+import json
+
+import pytest
+
+from jobs import queue
+from sciml_backend.run import BadRequest, MapName, RunSpec
+
+VIEWS = ("solution", "spectrum", "landscape", "sharpness", "opinion", "provenance")
+
+
+def figure(app, key):
+    """The figure of a chart as the browser gets it."""
+    return next(json.loads(c.proto.spec) for c in app.get("plotly_chart") if f"-{key}" in c.proto.id)
+
+
+def words(app):
+    return " ".join(str(e.value) for kind in ("markdown", "caption", "info", "code") for e in getattr(app, kind))
+
+
+def charts(app):
+    return [json.loads(c.proto.spec) for c in app.get("plotly_chart")]
+
+
+@pytest.mark.parametrize("page", ["", "cell", "jobs", "methods"])
+def test_every_page_runs_on_an_empty_store(store, visit, page):
+    visit(page)
+
+
+@pytest.mark.parametrize("page", ["", "cell", "jobs", "methods"])
+def test_every_page_runs_on_a_small_store(small, visit, page):
+    visit(page)
+
+
+def test_an_empty_map_says_what_to_do(store, visit):
+    app = visit()
+    assert "Nothing is stored" in app.info[0].value and not charts(app)
+    app.button[-1].click() if app.button[-1].label == "Show the published map" else None
+    shown = next(b for b in app.button if b.label == "Show the published map")
+    shown.click()
+    app.run()
+    assert len(charts(app)) == 2
+
+
+def test_both_panels_show_the_values_of_the_store(small, visit):
+    train, test = charts(visit())
+    heat = next(t for t in train["data"] if t["type"] == "heatmap")
+    assert (train["layout"]["title"]["text"], test["layout"]["title"]["text"]) == ("Training loss", "Test error")
+    assert heat["zmin"] < 1e-5 < heat["zmax"]
+    names = {t.get("name") for t in train["data"]}
+    assert {"not computed yet", "failed with an error", "diverged: no finite value"} <= names
+
+
+def test_a_map_that_is_not_full_reads_the_published_thresholds_and_says_so(small, visit):
+    app = visit()
+    assert "2 of 144 cells are computed; until the map is full, the rule reads the published map's values." in words(
+        app
+    )
+    assert "T test = 0.429" in words(app)
+
+
+def test_a_moved_threshold_moves_boundaries_and_shares_and_is_in_the_address(store, visit):
+    app = visit(source="published")
+    before = words(app), charts(app)[0]
+    app.slider(key="f_train").set_value(0.6)
+    app.run()
+    assert not app.exception
+    assert app.query_params["f_train"] == ["0.6"]
+    assert (words(app), charts(app)[0]) != before
+    again = visit(source="published", f_train="0.6")
+    assert charts(again) == charts(app)
+
+
+def test_an_address_names_map_rule_and_cell(small, visit):
+    app = visit(x="5", y="100", rule="absolute", t_train="0.02", log="1")
+    assert app.selectbox(key="x").value == 5 and app.selectbox(key="y").value == 100
+    assert app.number_input(key="t_train").value == 0.02
+    assert "Regime **I**, well-trained" in words(app)
+    assert len(charts(app)) == 3
+
+
+def test_an_address_of_nonsense_is_ignored(small, visit):
+    app = visit(x="nan", y="lots", problem="nowhere", rule="range", f_train="2,5", variant="float16")
+    assert app.selectbox(key="problem").value == "convection" and app.selectbox(key="x").value is None
+
+
+@pytest.mark.parametrize("changes", [{"f_train": "7"}, {"low": "80"}, {"perturbation": "3"}, {"rule": "magic"}])
+def test_a_number_out_of_range_in_the_address_is_no_error(store, visit, changes):
+    assert len(charts(visit(source="published", **changes))) == 2
+
+
+def test_a_preset_sets_rule_and_numbers(store, visit):
+    app = visit(source="published")
+    next(b for b in app.button if "Table 5" in b.label).click()
+    app.run()
+    assert (app.number_input(key="t_train").value, app.number_input(key="t_test").value) == (0.0038, 0.434)
+    assert "T train = 3.80·10⁻³" in words(app)
+
+
+def test_missing_cells_are_queued_with_an_estimate_that_says_what_it_rests_on(small, visit):
+    app = visit(x="5", y="1000")
+    app.radio[0].set_value("The selected cell")
+    app.run()
+    assert "About **4 s** on one worker." in words(app) and "4 stored runs of this map" in words(app)
+    next(b for b in app.button if b.label == "Train 1 runs").click()
+    app.run()
+    assert not app.exception
+    (job,) = queue.jobs()
+    assert (job.kind, job.n_cells) == ("train", 1)
+    (spec,) = queue.cells(job.job_id)
+    assert (spec.coefficients, spec.data, spec.seed) == ({"beta": 5.0}, 1000, 2)
+    assert "queued or training" in {t.get("name") for t in charts(app)[0]["data"]}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_of_a_cell_shows_what_is_stored(small, visit, view):
+    app = visit("cell", x="5", y="100", show=view)
+    assert not app.button or "Compute" not in app.button[-1].label
+    drawn = {"solution": 2, "spectrum": 2, "landscape": 2}.get(view, 1)
+    assert len(charts(app)) == drawn
+    assert "2,900" in str(app.table[0].value)
+
+
+def test_the_reproducing_command_is_as_the_command_line_takes_it(small, visit):
+    code = visit("cell", x="5", y="100", show="provenance").code[0].value
+    assert code == "python -m sciml_backend run pinn/convection/lbfgs --set beta=5 --data 100 --seed 0 --dtype float32"
+
+
+def test_what_is_not_stored_is_computed_on_request(small, visit):
+    app = visit("cell", x="5", y="1000", show="spectrum")
+    next(b for b in app.button if b.label == "Compute the hessian spectrum").click()
+    app.run()
+    assert not app.exception
+    (job,) = queue.jobs()
+    assert (job.kind, job.spec["diagnostic"], job.n_cells) == ("diagnose", "spectrum", 1)
+    assert not any(b.label.startswith("Compute") for b in app.button)
+
+
+def test_jobs_are_listed_cancelled_and_queued_again(small, visit):
+    spec = RunSpec(family="pinn", problem="convection", strategy="lbfgs", coefficients={"beta": 9}, data=100)
+    queue.submit_training([spec], requested_by="somebody")
+    app = visit("jobs")
+    assert "asked by somebody" in words(app)
+    next(b for b in app.button if b.label == "Cancel").click()
+    app.run()
+    assert queue.jobs()[0].state == "cancelled"
+    next(b for b in app.button if b.label == "Queue again").click()
+    app.run()
+    assert queue.jobs()[0].state == "queued" and not app.exception
+
+
+def test_methods_name_every_entry_of_the_catalogue(store, visit, catalogue):
+    said = words(visit("methods"))
+    for kind in ("problems", "strategies", "diagnostics"):
+        for entry in catalogue[kind].values():
+            assert entry["label"] in said
+    assert catalogue["problems"]["wave"]["equation"] in said
+
+
+@pytest.mark.parametrize("text", ["pinn/convection/lbfgs", "pinn/reaction_diffusion/lbfgs@float64", "pinn/wave/adam"])
+def test_pages_plan_the_runs_that_a_sweep_plans(store, text):
+    from pages import choice
+    from sciml_backend import sweep
+
+    name = MapName.parse(text)
+    chosen = choice.choice(name, "computed")
+    cells = [(chosen.x.values[1], chosen.y.values[2])]
+    planned = sweep.plan(name, coefficients={chosen.x.name: [cells[0][0]]}, data=[int(cells[0][1])], seeds=range(3))
+    assert choice.specs(chosen, cells, seeds=range(3)) == planned
+    assert [s.cell_id for s in choice.specs(chosen, cells, seeds=range(3))] == [s.cell_id for s in planned]
+
+
+def test_a_job_that_cannot_be_queued_twice_is_refused_in_one_sentence(small):
+    spec = RunSpec(family="pinn", problem="convection", strategy="lbfgs", coefficients={"beta": 9}, data=100)
+    queue.submit_training([spec])
+    with pytest.raises(BadRequest):
+        queue.submit_training([spec])
