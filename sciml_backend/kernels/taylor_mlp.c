@@ -18,12 +18,14 @@
 
 #ifdef __AVX512F__
 #define VECTOR_BYTES 64
-#define WIDE 4 /* vectors of a register block */
-#define TALL 5 /* rows of a register block */
+#define TALL 5 /* register block of a product: rows, */
+#define WIDE 4 /* and vectors of columns */
+#define BROAD 4 /* register block of an outer product: TALL x BROAD */
 #else
 #define VECTOR_BYTES 32
-#define WIDE 2
 #define TALL 4
+#define WIDE 2
+#define BROAD 3
 #endif
 
 #define MAX_FACTORS 4 /* factors of one monomial */
@@ -65,8 +67,10 @@ typedef struct {
 
 #define LANES (VECTOR_BYTES / (int)sizeof(REAL))
 #define V NAME(vector)
+#define H NAME(half_vector)
 #define I NAME(integers)
 typedef REAL V __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+typedef REAL H __attribute__((vector_size(VECTOR_BYTES / 2), aligned(sizeof(REAL)), may_alias));
 typedef INTEGER I __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
 INLINE V NAME(splat)(REAL x) { return x - (V){0}; }
@@ -153,16 +157,19 @@ static void NAME(product)(int64_t outer, int64_t inner, const REAL *w, int64_t w
     for (; k + LANES <= columns; k += LANES) NAME(product_rows)(1, outer, inner, w, wj, wi, h + k, z + k, stride);
 }
 
-/* g[j][i] += sum_k a[j][k] b[i][k] for a block of `tall` x `broad`. */
+/* g[j][i] += sum_k a[j][k] b[i][k] for a block of `tall` x `broad`.
+ *
+ * Lanes are added in the order of `total`; through memory, so that the block's sums run side by side. */
 INLINE void NAME(outer_block)(int tall, int broad, const REAL *a, const REAL *b, REAL *g, int64_t ldg, int64_t columns,
                               int64_t stride) {
-    V acc[TALL][TALL];
+    V acc[TALL][BROAD];
+    REAL half[TALL][BROAD][LANES / 2];
 #pragma GCC unroll 8
     for (int j = 0; j < tall; j++)
 #pragma GCC unroll 8
         for (int i = 0; i < broad; i++) acc[j][i] = (V){0};
     for (int64_t k = 0; k < columns; k += LANES) {
-        V y[TALL];
+        V y[BROAD];
 #pragma GCC unroll 8
         for (int i = 0; i < broad; i++) y[i] = *(const V *)(b + i * stride + k);
 #pragma GCC unroll 8
@@ -175,7 +182,19 @@ INLINE void NAME(outer_block)(int tall, int broad, const REAL *a, const REAL *b,
 #pragma GCC unroll 8
     for (int j = 0; j < tall; j++)
 #pragma GCC unroll 8
-        for (int i = 0; i < broad; i++) g[j * ldg + i] += NAME(total)(acc[j][i]);
+        for (int i = 0; i < broad; i++) {
+            H *ends = (H *)&acc[j][i];
+            *(H *)half[j][i] = ends[0] + ends[1];
+        }
+#pragma GCC unroll 8
+    for (int j = 0; j < tall; j++)
+#pragma GCC unroll 8
+        for (int i = 0; i < broad; i++) {
+            REAL sum = 0;
+#pragma GCC unroll 8
+            for (int l = 0; l < LANES / 2; l++) sum += half[j][i][l];
+            g[j * ldg + i] += sum;
+        }
 }
 
 static void NAME(outer)(int64_t rows, int64_t cols, const REAL *a, const REAL *b, REAL *g, int64_t columns,
@@ -183,8 +202,8 @@ static void NAME(outer)(int64_t rows, int64_t cols, const REAL *a, const REAL *b
     int64_t j = 0;
     for (; j + TALL <= rows; j += TALL) {
         int64_t i = 0;
-        for (; i + TALL <= cols; i += TALL)
-            NAME(outer_block)(TALL, TALL, a + j * stride, b + i * stride, g + j * cols + i, cols, columns, stride);
+        for (; i + BROAD <= cols; i += BROAD)
+            NAME(outer_block)(TALL, BROAD, a + j * stride, b + i * stride, g + j * cols + i, cols, columns, stride);
         for (; i < cols; i++)
             NAME(outer_block)(TALL, 1, a + j * stride, b + i * stride, g + j * cols + i, cols, columns, stride);
     }
@@ -455,5 +474,6 @@ void NAME(taylor_mlp)(const term_t *t, int64_t rows, int64_t parameters, const R
 
 #undef LANES
 #undef V
+#undef H
 #undef I
 #endif
