@@ -1,12 +1,14 @@
 """Every selection is in the address: a link reproduces the view, Back undoes a step, a page finds its view again.
 
-Widgets carry the keys below. ``restore`` comes before a page's widgets, ``keep`` after them (in a fragment: at its end).
+Widgets carry the keys below. ``restore`` comes before a page's widgets, ``keep`` after them (in a fragment, at its
+end).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
@@ -28,23 +30,55 @@ def _switch(text: str) -> bool:
     return text == "1"
 
 
+def _between(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        number = float(text)
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    return read
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError
+        return text
+
+    return read
+
+
 def _texts(**defaults: str) -> dict[str, Parameter]:
     return {key: Parameter(value, str) for key, value in defaults.items()}
 
 
-def _numbers(**defaults: float | None) -> dict[str, Parameter]:
-    return {key: Parameter(value, float) for key, value in defaults.items()}
+def _numbers(low: float, high: float, /, **defaults: float | None) -> dict[str, Parameter]:
+    return {key: Parameter(value, _between(low, high)) for key, value in defaults.items()}
 
 
 MAP = _texts(family="pinn", problem="convection", strategy="lbfgs", variant="", source="computed")
-CELL = _numbers(x=None, y=None)
+CELL = _numbers(-inf, inf, x=None, y=None)
 THRESHOLDS = {
-    **_texts(rule="range"),
-    **_numbers(f_train=0.30, f_test=0.30, p_train=50.0, p_test=50.0, t_train=0.0038, t_test=0.434),
-    **_numbers(perturbation=0.20, low=5.0, high=95.0),
+    "rule": Parameter("range", _one_of("range", "percentile", "absolute")),
+    **_numbers(0, 1, f_train=0.30, f_test=0.30),
+    **_numbers(0, 100, p_train=50.0, p_test=50.0),
+    **_numbers(0, 1e9, t_train=0.0038, t_test=0.434),
+    **_numbers(0, 0.5, perturbation=0.20),
+    **_numbers(0, 49, low=5.0),
+    **_numbers(51, 100, high=95.0),
 }
-DISPLAY = {"log": Parameter(False, _switch), "paper": Parameter(False, _switch), **_texts(marks="none")}
-RUN = {"seed": Parameter(None, int), **_texts(show="solution", along="iteration"), **_numbers(radius=0.5)}
+DISPLAY = {
+    "log": Parameter(False, _switch),
+    "paper": Parameter(False, _switch),
+    "marks": Parameter("none", _one_of("none", "text", "outline", "seeds")),
+}
+RUN = {
+    "seed": Parameter(None, int),
+    "show": Parameter("solution", _one_of("solution", "spectrum", "landscape", "sharpness", "opinion", "provenance")),
+    "along": Parameter("iteration", _one_of("iteration", "evaluations", "seconds")),
+    **_numbers(0.05, 0.5, radius=0.5),
+}
 
 PARAMETERS = {**MAP, **CELL, **THRESHOLDS, **DISPLAY, **RUN}
 

@@ -57,8 +57,10 @@ def details(runs: pd.DataFrame) -> None:
         seed = choice.select(
             "Seed", "seed", seeds, str, width=110, help="Which run of the cell the views below are about."
         )
-        view = st.segmented_control("View", list(VIEWS), format_func=VIEWS.__getitem__, key="show", required=True,
-                                    help="What is drawn below; what is not stored yet is computed on request.")  # fmt: skip
+        view = st.segmented_control(
+            "View", list(VIEWS), format_func=VIEWS.__getitem__, key="show", required=True,
+            help="What is drawn below; what is not stored yet is computed on request.",
+        )  # fmt: skip
     run = runs[runs["seed"] == seed].iloc[0]
     spec = RunSpec.from_json(json.loads(run["spec"]))
     if view == "provenance":

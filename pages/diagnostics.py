@@ -203,12 +203,17 @@ DRAW: Mapping[str, Callable[[Artifact, RunSpec], None]] = {
 }
 EXPLAINED = {
     "solution": "What the network learned over space and time, what it should have learned, and the difference.",
-    "spectrum": "Density of the eigenvalues of the loss's Hessian before and after training, on an axis that is linear near "
-    "zero and logarithmic outside. Inside the noise floor (grey) an eigenvalue has no sign. A long right tail means stiff, "
+    "spectrum": "Density of the eigenvalues of the loss's Hessian before and after training, on an axis that is "
+    "linear near "
+    "zero and logarithmic outside. Inside the noise floor (grey) an eigenvalue has no sign. A long right tail "
+    "means stiff, "
     "sharp directions; a visible left side means a saddle.",
-    "landscape": "The loss on a plane of weights around the end of the training, spanned by the two directions of largest "
-    "curvature, rescaled filter by filter. A narrow valley is hard for first-order methods; a rugged plane is hard for all.",
-    "sharpness": "Extreme eigenvalues and trace of the Hessian after training, each with its error. A high λmax means a "
+    "landscape": "The loss on a plane of weights around the end of the training, spanned by the two directions "
+    "of largest "
+    "curvature, rescaled filter by filter. A narrow valley is hard for first-order methods; a rugged plane is "
+    "hard for all.",
+    "sharpness": "Extreme eigenvalues and trace of the Hessian after training, each with its error. A high λmax "
+    "means a "
     "sharp minimum; a negative λmin beyond its error means a saddle.",
     "opinion": "The same curvature by the PyHessian package, which shares no code with this project.",
 }

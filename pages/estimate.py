@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-
 WIDE = 3.0
 """Amounts of data must differ by this factor before a line through their times says anything about others."""
 

@@ -26,9 +26,10 @@ def fill(chosen: Choice, grid: pd.DataFrame) -> None:
         if not missing:
             st.caption(_nothing(chosen, cells))
             return
-        st.markdown(f"**{len(missing)} runs** are missing in {_count(missing)} of {len(cells)} cells.")
+        many = f"{len(missing)} run{'s' * (len(missing) > 1)}"
+        st.markdown(f"**{many}** missing in {_count(missing)} of {len(cells)} cells.")
         st.caption(_estimate(chosen, missing))
-        if st.button(f"Train {len(missing)} runs", type="primary"):
+        if st.button(f"Train {many}", type="primary"):
             _submit(missing)
 
 

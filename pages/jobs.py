@@ -101,7 +101,7 @@ def _try(act: object, job: JobInfo) -> None:
     except BadRequest as refusal:
         st.error(str(refusal))
     else:
-        st.rerun(scope="fragment")
+        st.rerun()
 
 
 def _what(job: JobInfo) -> str:

@@ -22,19 +22,19 @@ def problems(entries: Mapping[str, Any]) -> None:
     for name, entry in entries.items():
         with st.container(border=True):
             st.markdown(f"#### {entry['label']}  :small[:gray[`{name}`]]")
-            st.markdown(f"$\\text{{}}$**{entry['equation']}**")
+            st.markdown(f"**{entry['equation']}**")
             st.markdown(plain(entry["doc"]))
-            for c in entry["coefficients"]:
-                axis = ", ".join(f"{v:g}" for v in c["axis"])
-                fixed = f"; {c['default']:g} unless chosen" if c["default"] is not None else ""
-                st.markdown(
-                    f"- **{c['label']}** from {c['low']:g} to {c['high']:g}{fixed}{f'; on the map {axis}' if axis else ''}"
-                )
-            data = entry["data"]
-            st.markdown(f"- **{data['label']}** from {data['low']:,} to {data['high']:,}; on the map "
-                        + ", ".join(f"{v:g}" for v in data["axis"]))  # fmt: skip
+            st.markdown("\n".join(map(_span, [*entry["coefficients"], entry["data"]])))
             if entry["note"]:
                 st.warning(entry["note"], icon=":material/warning:")
+
+
+def _span(number: Mapping[str, Any]) -> str:
+    """The range of a coefficient or of the amount of data, and its values on the map."""
+    usual = number.get("default")
+    fixed = f"; {usual:g} unless chosen" if usual is not None else ""
+    axis = "; on the map " + ", ".join(f"{v:g}" for v in number["axis"]) if number["axis"] else ""
+    return f"- **{number['label']}** from {number['low']:g} to {number['high']:g}{fixed}{axis}"
 
 
 def entries(found: Mapping[str, Any]) -> None:
@@ -58,24 +58,30 @@ def entries(found: Mapping[str, Any]) -> None:
 def reading() -> None:
     """What a regime map shows."""
     st.markdown(
-        "A regime map trains one kind of network on a grid: the problem's coefficient (how hard the physics is) along x, "
-        "the amount of data along y, several seeds per cell. Colours are the means over the seeds that ended with finite "
+        "A regime map trains one kind of network on a grid: the problem's coefficient (how hard the physics is) "
+        "along x, "
+        "the amount of data along y, several seeds per cell. Colours are the means over the seeds that ended "
+        "with finite "
         "values. Two thresholds cut the map into regimes (arXiv:2605.29153)."
     )
     st.markdown("\n".join(f"- **{regime.value}** {regime.sentence}" for regime in regimes.REGIMES))
     st.markdown("**Thresholds** follow from a rule, the same for all cells of a map:")
     st.markdown(
-        "- *Share of the range*: T = p5 + f (p95 − p5) of the map's values; f = 0.30 gives the paper's thresholds back.\n"
+        "- *Share of the range*: T = p5 + f (p95 − p5) of the map's values; f = 0.30 gives the paper's "
+        "thresholds back.\n"
         "- *Percentile*: T is that percentile of the map's values.\n"
         "- *Value*: T itself, with the paper's Table 5 as presets.\n\n"
-        "**Boundaries** are linear contours of the seed means between cells, at five levels: the rule's number as it is, and "
-        "10 % and 20 % smaller and larger (adjustable). The training boundary is solid; the test boundary is dashed and drawn "
+        "**Boundaries** are linear contours of the seed means between cells, at five levels: the rule's number "
+        "as it is, and "
+        "10 % and 20 % smaller and larger (adjustable). The training boundary is solid; the test boundary is "
+        "dashed and drawn "
         "where the training loss is below its threshold."
     )
     st.markdown("**Numbers of a run**")
     st.markdown(words.metrics(words.METRICS))
     st.markdown(
-        "**Chaos.** A start changed by 10⁻⁷ ends a factor of 2 to 4 away in final loss: judge a cell by its seeds, never by "
+        "**Chaos.** A start changed by 10⁻⁷ ends a factor of 2 to 4 away in final loss: judge a cell by its "
+        "seeds, never by "
         "one. On a CPU the command on the Cell page reproduces a run bit by bit."
     )
 

@@ -11,13 +11,15 @@ import pandas as pd
 from sciml_backend.run import Status
 
 METRICS = {
-    "train_loss": "training loss: mean squares of the equation's residual, of the boundary and of the initial condition, "
+    "train_loss": "training loss: mean squares of the equation's residual, of the boundary and of the initial "
+    "condition, "
     "added without weights, at the training points. Low means the optimiser did its work.",
     "test_error": "test error: relative L2 distance to the reference solution on the published 129 × 101 test grid. "
     "0 is exact, 1 is as bad as predicting zero. For large N_f most of its nodes are training points too.",
     "heldout_error": "held-out error: the same on a grid that shares no node with any training set.",
     "test_error_l1": "test error (L1): relative L1 distance on the test grid.",
-    "gradient_norm": "gradient norm: Euclidean norm of the loss's gradient at the end; near zero at a stationary point.",
+    "gradient_norm": "gradient norm: Euclidean norm of the loss's gradient at the end; near zero at a stationary "
+    "point.",
     "iterations": "iterations: steps of the optimiser.",
     "evaluations": "evaluations: computations of loss and gradient, line searches included.",
     "seconds": "seconds: the run's share of its batch's time.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,60 @@ def catalogue() -> Mapping[str, Any]:
     return record.record()
 
 
+def opened(folder: Path, records: Sequence[RunRecord] = (), found: Sequence[Artifact] = ()) -> Iterator[Store]:
+    """A store with these runs, beside the published values."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATLAS_DATA", str(folder / "var"))
+        patch.setenv("ATLAS_RESULTS", str(folder / "results"))
+        if records:
+            spool.write_runs(records, paths.spool_new(), batch_id="small:0", axis="beta")
+            spool.write_artifacts(found, paths.spool_new(), batch_id="small:1")
+        with Store.open() as store:
+            yield store
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Store]]:
+    folder = tmp_path_factory.mktemp("empty")
+    for store in opened(folder):
+        yield folder, store
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Store]]:
+    folder = tmp_path_factory.mktemp("small")
+    diverged = run_record(50, 500, 0, status=Status.DIVERGED, train_loss=None, test_error=None)
+    failed = run_record(70, 500, 0, status=Status.FAILED, train_loss=None, test_error=None)
+    trained = [run_record(5, n, seed) for n in (100, 1000) for seed in range(2)]
+    for store in opened(folder, [*trained, diverged, failed], _diagnostics(trained[0].spec.cell_id)):
+        yield folder, store
+
+
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, catalogue: Mapping[str, Any]) -> Iterator[Store]:
-    """A store with published values only, given to the pages."""
-    monkeypatch.setenv("ATLAS_DATA", str(tmp_path / "var"))
-    monkeypatch.setenv("ATLAS_RESULTS", str(tmp_path / "results"))
-    with Store.open() as opened:
-        services.provide(opened, catalogue)
-        yield opened
+def given(monkeypatch: pytest.MonkeyPatch, catalogue: Mapping[str, Any]) -> Callable[[Path, Store], Store]:
+    """Give a store to the pages, with an empty queue."""
+
+    def give(folder: Path, store: Store) -> Store:
+        monkeypatch.setenv("ATLAS_DATA", str(folder / "var"))
+        monkeypatch.setenv("ATLAS_RESULTS", str(folder / "results"))
+        for part in paths.var().glob("control.sqlite*"):
+            part.unlink()
+        services.provide(store, catalogue)
+        return store
+
+    return give
+
+
+@pytest.fixture
+def store(empty_store: tuple[Path, Store], given: Callable[[Path, Store], Store]) -> Store:
+    """Published values only."""
+    return given(*empty_store)
+
+
+@pytest.fixture
+def small(small_store: tuple[Path, Store], given: Callable[[Path, Store], Store]) -> Store:
+    """Four cells: two well, one diverged, one failed; and every diagnostic of one run."""
+    return given(*small_store)
 
 
 def run_record(beta: float, data: int, seed: int, **changes: Any) -> RunRecord:
@@ -46,22 +92,12 @@ def run_record(beta: float, data: int, seed: int, **changes: Any) -> RunRecord:
     return RunRecord(**kept | outcome | changes)
 
 
-@pytest.fixture
-def small(store: Store) -> Store:
-    """Four cells: two well, one diverged, one failed; and every diagnostic of one run."""
-    diverged = run_record(50, 500, 0, status=Status.DIVERGED, train_loss=None, test_error=None)
-    failed = run_record(70, 500, 0, status=Status.FAILED, train_loss=None, test_error=None)
-    trained = [run_record(5, n, seed) for n in (100, 1000) for seed in range(2)]
-    spool.write_runs([*trained, diverged, failed], paths.spool_new(), batch_id="small:0", axis="beta")
-    spool.write_artifacts(_diagnostics(trained[0].spec.cell_id), paths.spool_new(), batch_id="small:1")
-    store.ingest()
-    return store
-
-
 def _diagnostics(cell_id: str) -> list[Artifact]:
     """One of each kind, with the settings and names that ``sciml_backend.diagnostics`` gives them."""
     settings = {name: _defaults(name) for name in KINDS}
     axis, field = np.linspace(0, 1, 5), np.ones((5, 5))
+    fields = {"x": axis, "t": axis, "solution": field, "reference": field}
+    plane = {"first": axis, "second": axis, "log10_loss": field}
     ends = ("initial", "final")
     names = ("lambda_max", "lambda_min", "noise_floor", "negative_share", "negative_share_error")
     spectrum = {f"{name}_{end}": 0.1 for name in names for end in ends}
@@ -70,9 +106,9 @@ def _diagnostics(cell_id: str) -> list[Artifact]:
     return [
         Artifact(cell_id=cell_id, kind=kind, settings=settings[kind], numbers=numbers, arrays=arrays, seconds=1.0)
         for kind, numbers, arrays in (
-            ("solution", {"test_error": 0.01, "largest_error": 0.1}, {"x": axis, "t": axis, "solution": field, "reference": field}),
+            ("solution", {"test_error": 0.01, "largest_error": 0.1}, fields),
             ("spectrum", spectrum, {"eigenvalue": axis, "density_initial": axis, "density_final": axis}),
-            ("landscape", {"loss": 1e-5, "lowest": 1e-5, "highest": 9.0}, {"first": axis, "second": axis, "log10_loss": field}),
+            ("landscape", {"loss": 1e-5, "lowest": 1e-5, "highest": 9.0}, plane),
             ("hessian_extremes", curvature | residuals, {"eigenvalues": axis}),
             ("pyhessian_opinion", {"lambda_max": 2899.0, "trace": 4600.0, "trace_samples": 32.0}, {"nodes": axis}),
         )
