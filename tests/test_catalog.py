@@ -100,13 +100,16 @@ def test_a_broken_plugin_gets_one_sentence(tmp_path: Path, text: str, said: str)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_compute_side_needs_no_page_and_no_database() -> None:
+def test_the_compute_side_needs_no_page_and_no_database(tmp_path: Path) -> None:
     code = """
 import sys
 for name in ("streamlit", "plotly", "duckdb", "pyhessian", "tqdm"):
     sys.modules[name] = None
 import sciml_backend.sweep, sciml_backend.store.spool, sciml_backend.record
 sciml_backend.record.record()
+from sciml_backend.__main__ import main
+small = "--set beta=5 --data 50 --set width=8 --set depth=1 --set max_epochs=1".split()
+sys.exit(main(["sweep", "pinn/convection/lbfgs", *small]) or main(["run", "pinn/convection/lbfgs", *small]))
 """
-    done = run(code)
+    done = run(code, ATLAS_DATA=str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -7,10 +7,9 @@ import multiprocessing
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from sciml_backend import paths
 from sciml_backend.command import Command, add_device, add_map, add_out, add_runs, parsed_map, plan
@@ -44,11 +43,12 @@ class Sweep(Command):
         axis = catalog.problem(name.problem).axis.name
         work = [(batch, args.device, args.threads) for batch in batches(missing, device=args.device)]
         counts: Counter[str] = Counter()
-        with tqdm(total=len(specs), initial=len(specs) - len(missing), unit="run", desc=str(specs[0].map)) as bar:
+        with _bar(len(specs), len(specs) - len(missing), str(specs[0].map)) as bar:
             for records in _trained(work, workers=args.workers):
                 spool.write_runs(records, folder, batch_id=f"sweep-{uuid.uuid4().hex}", axis=axis)
                 counts.update(r.status.name.lower() for r in records)
-                bar.update(len(records))
+                if bar is not None:
+                    bar.update(len(records))
         return {
             "map": str(specs[0].map),
             "runs": len(specs),
@@ -64,6 +64,14 @@ class Sweep(Command):
             f"{result['map']}: {result['runs']} runs, {result['existed']} existed, {result['trained']} trained "
             f"({statuses}) into {result['folder']}"
         )
+
+
+def _bar(total: int, initial: int, name: str) -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:  # computing needs torch, numpy, scipy, pandas and pyarrow alone
+        return nullcontext()
+    return tqdm(total=total, initial=initial, unit="run", desc=name)
 
 
 def _train(work: tuple[list[RunSpec], str, int]) -> list[RunRecord]:
