@@ -17,7 +17,7 @@ import pytest
 
 from sciml_backend.paths import ROOT
 
-START_SECONDS = 90
+START_SECONDS = 240
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Server:
         """Ask it to end and give back its exit status."""
         self.process.terminate()
         try:
-            return self.process.wait(timeout=40)
+            return self.process.wait(timeout=120)
         finally:
             self.process.kill()
 

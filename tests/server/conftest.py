@@ -34,13 +34,13 @@ def visit():
     def open_page(server: Any, name: str = "") -> Visit:
         seen = Visit()
         url = f"ws://127.0.0.1:{server.port}/_stcore/stream"
-        with connect(url, subprotocols=["streamlit"], max_size=None, open_timeout=20) as socket:
+        with connect(url, subprotocols=["streamlit"], max_size=None, open_timeout=60) as socket:
             asked = BackMsg()
             asked.rerun_script.page_name = name
             socket.send(asked.SerializeToString())
             while not seen.of("script_finished"):
                 message = ForwardMsg()
-                message.ParseFromString(socket.recv(timeout=60))
+                message.ParseFromString(socket.recv(timeout=240))
                 seen.messages.append(message)
         return seen
 

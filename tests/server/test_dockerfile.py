@@ -86,7 +86,7 @@ def test_its_command_serves_and_its_health_check_answers(instructions, tmp_path)
     assert subprocess.run(check, cwd=ROOT, capture_output=True).returncode != 0  # nobody is there yet
     with subprocess.Popen(serve, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as server:
         try:
-            end = time.monotonic() + 60
+            end = time.monotonic() + 240
             while subprocess.run(check, cwd=ROOT, capture_output=True).returncode:
                 assert server.poll() is None and time.monotonic() < end
             assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10).status == 200

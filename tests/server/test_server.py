@@ -36,13 +36,13 @@ def loaded(pid: int) -> str:
 
 
 
-def refusal(server, *, seconds: float = 60) -> str:
+def refusal(server, *, seconds: float = 240) -> str:
     """What a server said that could not start."""
     assert server.process.wait(timeout=seconds) == 1
     return server.printed().strip()
 
 
-def wait_for(condition, *, seconds: float = 60.0):
+def wait_for(condition, *, seconds: float = 240.0):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, f"Not within {seconds} s."
@@ -113,7 +113,7 @@ def test_a_second_server_on_the_same_store_is_refused_with_one_sentence(serve, s
 
 def test_a_port_in_use_is_refused_with_one_sentence(server):
     command = [sys.executable, str(ROOT / "server.py"), "--port", str(server.port)]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"Cannot listen on 127.0.0.1, port {server.port}")
     assert refused.stderr.count("\n") == 1
@@ -129,7 +129,7 @@ def test_a_signal_stops_it_cleanly(serve, visit, number):
     server = serve()
     visit(server)
     server.process.send_signal(number)
-    assert server.process.wait(timeout=30) == 0
+    assert server.process.wait(timeout=120) == 0
     assert server.printed().splitlines() == [f"Regime Atlas is at {server.url} (Ctrl-C stops it)."]
     Store.open(server.data / "results.duckdb").close()  # nobody holds it any more
 
@@ -148,7 +148,7 @@ def test_results_that_arrive_are_taken_in(server):
     curve = Curve([0], [1], [0.0], [1.0], [1.0])
     record = RunRecord(spec=spec, status=Status.CONVERGED, reason="", train_loss=0.01, test_error=0.1, curve=curve)
     (file,) = write_runs([record], server.data / "spool" / "new", batch_id="arrival", axis="beta")
-    wait_for(lambda: (server.data / "spool" / "done" / file.name).exists(), seconds=15)
+    wait_for(lambda: (server.data / "spool" / "done" / file.name).exists())
 
 
 def test_a_job_is_trained_and_stored_and_its_worker_leaves_with_the_server(serve):
@@ -165,7 +165,7 @@ def test_a_job_is_trained_and_stored_and_its_worker_leaves_with_the_server(serve
         settings={"max_epochs": 1},
     )
     job = control.submit("train", [cell], spec={"maps": [str(cell.map)], "device": "cpu"}, claim=True)
-    wait_for(lambda: not control.job(job.job_id).state.active, seconds=120)
+    wait_for(lambda: not control.job(job.job_id).state.active)
     assert control.job(job.job_id).state is State.SUCCEEDED, control.events(job.job_id)
     assert len(list((server.data / "spool" / "done").glob("*.parquet"))) == 1
     long = RunSpec(
@@ -177,7 +177,7 @@ def test_a_job_is_trained_and_stored_and_its_worker_leaves_with_the_server(serve
     assert workers
     assert server.stop() == 0
     assert control.job(job.job_id).state is State.QUEUED  # the next server goes on with it
-    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers), seconds=5)
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers), seconds=30)
 
 
 def children_of_all_threads(pid: int) -> list[str]:
