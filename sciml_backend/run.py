@@ -68,7 +68,8 @@ class MapName:
                 f"A map is named family/problem/strategy[@variant], got {text!r}; "
                 "`python -m sciml_backend catalog` lists the maps."
             )
-        return cls(*parts, variant)
+        family, problem, strategy = parts
+        return cls(family, problem, strategy, variant)
 
     def __str__(self) -> str:
         tail = f"@{self.variant}" if self.variant else ""

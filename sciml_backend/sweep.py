@@ -27,7 +27,7 @@ from sciml_backend.run import DTYPES, Artifact, BadRequest, MapName, RunRecord, 
 from sciml_backend.strategy import Strategy
 
 TORCH_DTYPE = {"float32": torch.float32, "float64": torch.float64}
-NUMPY_DTYPE = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8")}
+NUMPY_DTYPE: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8")}
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from sciml_backend import paths
 from sciml_backend.command import Command, add_device, add_map, add_out, add_runs, plan, table
 from sciml_backend.run import BadRequest
 
-COLUMNS = ("coefficients", "data", "seed", "dtype", "status", "train_loss", "test_error", "heldout_error")
-COLUMNS += ("iterations", "evaluations", "seconds")
+COLUMNS = "coefficients data seed dtype status train_loss test_error heldout_error".split()
+COLUMNS += "iterations evaluations seconds".split()
 
 
 class Run(Command):

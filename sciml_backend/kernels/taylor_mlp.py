@@ -100,7 +100,8 @@ class FusedTerm:
         monomials = sorted(residual.terms) or [()]
         factor = [list(m) + [-1] * (MAX_FACTORS - len(m)) for m in monomials]
         self._factor = torch.tensor(factor, dtype=torch.int64)
-        values = [torch.atleast_2d(residual.terms.get(m, torch.zeros(()))) for m in monomials]
+        terms = [residual.terms.get(m, torch.zeros(())) for m in monomials]
+        values = [c.reshape((1,) * (2 - c.dim()) + tuple(c.shape)) for c in terms]
         per_site = any(v.shape[1] > 1 for v in values)
         rows = self.rows_built if any(v.shape[0] > 1 for v in values) else 1
         if per_site:

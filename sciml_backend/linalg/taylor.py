@@ -30,6 +30,11 @@ class Streams:
     second_c: Tensor
     pairs: tuple[tuple[int, int], ...]
 
+    @classmethod
+    def value_only(cls, rows: int, dims: int) -> Streams:
+        """No derivatives at all."""
+        return cls(torch.zeros(rows, 0, dims), torch.zeros(rows, 0, dims), torch.zeros(rows, 0, 0), ())
+
     @property
     def count(self) -> int:
         """Streams per point, the value included."""

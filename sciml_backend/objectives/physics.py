@@ -127,7 +127,9 @@ class Physics(Objective):
         kernels = []
         for term in self._terms:
             residual = term.polynomial()
-            kernel = residual and self.model.fused(term.points, term.streams, residual, dtype=self.dtype)
+            if residual is None:
+                return None
+            kernel = self.model.fused(term.points, term.streams, residual, dtype=self.dtype)
             if kernel is None:
                 return None
             kernels.append(kernel)
@@ -278,9 +280,8 @@ class Physics(Objective):
 
     def predict(self, theta: Tensor, points: Array) -> Tensor:
         """The network's function at points (n, d), as (B, n) in the objective's precision."""
-        blank = Streams(*(torch.zeros(theta.shape[0], 0, k) for k in (points.shape[1], points.shape[1], 0)), ())
         place = torch.as_tensor(points, dtype=self.dtype, device=self.device)
-        streams = blank.to(self.dtype, self.device)
+        streams = Streams.value_only(theta.shape[0], points.shape[1]).to(self.dtype, self.device)
         with torch.no_grad():
             parts = [self.model.propagate(theta, piece, streams)[:, 0] for piece in place.split(self.piece)]
         return torch.cat(parts, 1)
@@ -344,8 +345,7 @@ class Physics(Objective):
         key, known = (len(nodes.x), len(nodes.t)), self._grid_kernels
         if key not in known:
             points = torch.as_tensor(grid_points(nodes))[None]
-            none = Streams(*(torch.zeros(1, 0, k) for k in (2, 2, 0)), ())
-            kernel = self.model.fused(points, none, Polynomial.slot(0), dtype=self.dtype)
+            kernel = self.model.fused(points, Streams.value_only(1, 2), Polynomial.slot(0), dtype=self.dtype)
             assert kernel is not None
             known[key] = kernel
         return known[key]
