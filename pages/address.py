@@ -87,7 +87,8 @@ def restore(page: str, *groups: dict[str, Parameter]) -> None:
     """Set the widgets' values from the address when it was opened or changed, else from the last visit of the page."""
     keys = [key for group in groups for key in group]
     address = st.query_params.to_dict()
-    entered = st.session_state.get(_PAGE) != page
+    # Pages without an address of their own leave no mark, but the widgets' values are gone after them.
+    entered = st.session_state.get(_PAGE) != page or keys[0] not in st.session_state
     st.session_state[_PAGE] = page
     if address and (entered or address != st.session_state.get(_WRITTEN)):
         values = _read(address, keys)

@@ -23,11 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PAINTED = """
 ([panels, before, pressed]) => new Promise((done, fail) => {
   const begin = performance.now();
+  const now = () => performance.timeOrigin + performance.now();
   const look = () => {
-    const now = %s(panels);
-    if (now.length === panels.length && now.every((text, k) => text && text !== before[k]))
-      return requestAnimationFrame(() => setTimeout(() => done(performance.timeOrigin + performance.now() - window[pressed]), 0));
-    if (performance.now() - begin > 15000) return fail(new Error("nothing new was painted within 15 s"));
+    const drawn = %s(panels);
+    if (drawn.length === panels.length && drawn.every((text, k) => text && text !== before[k]))
+      return requestAnimationFrame(() => setTimeout(() => done(now() - window[pressed]), 0));
+    if (performance.now() - begin > 60000) return fail(new Error("nothing new was painted within 60 s"));
     requestAnimationFrame(look);
   };
   look();
@@ -37,9 +38,13 @@ SIGNATURES = """
 ((panels) => panels.map((key) => {
   const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);
   if (!plot || !plot._fullData || !plot.querySelector(".scatterlayer .trace")) return "";
-  return JSON.stringify(plot._fullData.filter((t) => t.mode === "lines").map((t) => [t.name, ...Array.from(t.x || []).concat(Array.from(t.y || []))]));
+  const lines = plot._fullData.filter((trace) => trace.mode === "lines");
+  return JSON.stringify(lines.map((trace) => [trace.name, ...(trace.x || []), ...(trace.y || [])]));
 }))
 """
+PATIENCE = 120_000
+"""Milliseconds that a busy machine may take to show a page."""
+
 PANELS = ["panel_train_loss", "panel_test_error"]
 
 
@@ -77,7 +82,7 @@ class Watched:
 
     def settle(self) -> None:
         """Wait until the server has nothing more to say."""
-        self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=PATIENCE)
         self.page.wait_for_timeout(400)
 
 
@@ -107,8 +112,10 @@ def stored_cells(page: Any) -> list[tuple[int, int]]:
     """The places of the cells that have a value on the training panel."""
     found = page.evaluate(
         """(key) => {
-          const heat = document.querySelector(`.st-key-${key} .js-plotly-plot`)._fullData.find((t) => t.type === "heatmap");
-          return Array.from(heat.z).flatMap((line, j) => Array.from(line).map((v, i) => [v, i, j])).filter(([v]) => Number.isFinite(v));
+          const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);
+          const rows = Array.from(plot._fullData.find((trace) => trace.type === "heatmap").z);
+          const cells = rows.flatMap((row, j) => Array.from(row).map((value, i) => [value, i, j]));
+          return cells.filter(([value]) => Number.isFinite(value));
         }""",
         PANELS[0],
     )
@@ -118,7 +125,7 @@ def stored_cells(page: Any) -> list[tuple[int, int]]:
 def open_map(watched: Watched, address: str) -> None:
     """Open the regime map and wait until it stands."""
     watched.page.goto(address)
-    watched.page.wait_for_selector(f".st-key-{PANELS[1]} .js-plotly-plot .scatterlayer", timeout=30_000)
+    watched.page.wait_for_selector(f".st-key-{PANELS[1]} .js-plotly-plot .scatterlayer", timeout=PATIENCE)
     watched.settle()
 
 

@@ -15,6 +15,8 @@ from sciml_backend.paths import ROOT
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+PATIENCE = 120_000
+"""Milliseconds for anything a page does: a busy machine takes half a minute to read the plotting library alone."""
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -46,8 +48,9 @@ def server(serve: Any) -> Any:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One browser for all tests."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         yield opened
@@ -58,6 +61,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A fresh page of 1400 × 900 that fails its test when the browser asked anyone but this machine for anything."""
     context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(PATIENCE)
     opened = context.new_page()
     asked: list[str] = []
     opened.on("request", lambda request: asked.append(request.url))

@@ -169,3 +169,14 @@ def test_a_job_that_cannot_be_queued_twice_is_refused_in_one_sentence(small):
     queue.submit_training([spec])
     with pytest.raises(BadRequest):
         queue.submit_training([spec])
+
+
+def test_a_choice_survives_a_visit_to_other_pages(small, visit):
+    app = visit(x="5", y="100", f_train="0.4")
+    for page in ("methods", "jobs", "regime_map"):
+        app.query_params.clear()
+        app.switch_page(f"pages/{page}.py")
+        app.run()
+    assert not app.exception
+    assert (app.selectbox(key="strategy").value, app.selectbox(key="x").value) == ("lbfgs", 5)
+    assert app.query_params["f_train"] == "0.4"

@@ -1,0 +1,112 @@
+"""The regime map and the way to a cell, as a visitor uses them: pointer, keyboard, address, Back."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from sciml_backend.run import Curve, RunRecord, RunSpec, Status
+from sciml_backend.store import spool
+from tests.browser import bench_page
+
+WEIGHTS = np.zeros(5, "<f4").tobytes()
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory) -> Path:
+    """Two cells with two seeds each: well-trained, and over-trained."""
+    folder = tmp_path_factory.mktemp("results")
+    records = [record(beta, 500, seed, error) for beta, error in ((5, 0.01), (50, 1.2)) for seed in range(2)]
+    spool.write_runs(records, folder, batch_id="browser:0", axis="beta")
+    return folder
+
+
+def record(beta: float, data: int, seed: int, error: float) -> RunRecord:
+    spec = RunSpec(
+        family="pinn", problem="convection", strategy="lbfgs", coefficients={"beta": beta}, data=data, seed=seed
+    )
+    return RunRecord(
+        spec=spec,
+        status=Status.CONVERGED,
+        reason="It met its tolerance.",
+        train_loss=1e-5 * beta,
+        test_error=error,
+        curve=Curve([0, 20], [1, 25], [0.0, 0.5], [1.0, 1e-5 * beta], [1.0, error]),
+        theta_initial=WEIGHTS,
+        theta_final=WEIGHTS,
+    )
+
+
+@pytest.fixture(scope="session")
+def small(serve, results):
+    return serve(results=results)
+
+
+@pytest.fixture
+def watched(page):
+    """A page that fails its test when it shows an exception."""
+    found = bench_page.Watched(page)
+    yield found
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_a_moved_threshold_repaints_both_panels_and_the_address_keeps_it(small, watched):
+    bench_page.open_map(watched, f"{small.url}/?source=published")
+    before = watched.page.evaluate(bench_page.SIGNATURES, bench_page.PANELS)
+    milliseconds, _ = bench_page.move_threshold(watched)
+    assert 0 < milliseconds < bench_page.PATIENCE
+    expect(watched.page).to_have_url(re.compile("f_train=0.31"))
+    moved = watched.page.evaluate(bench_page.SIGNATURES, bench_page.PANELS)
+    assert all(old != new for old, new in zip(before, moved, strict=True))
+    bench_page.open_map(watched, watched.page.url)
+    assert watched.page.evaluate(bench_page.SIGNATURES, bench_page.PANELS) == moved
+
+
+def test_a_click_on_a_cell_shows_its_seeds_and_curves_and_leads_to_its_page(small, watched):
+    page = watched.page
+    bench_page.open_map(watched, small.url)
+    (well, over) = sorted(bench_page.stored_cells(page))
+    bench_page.click(watched, *over)
+    expect(page.get_by_text("Regime III")).to_be_visible(timeout=bench_page.PATIENCE)
+    expect(page.get_by_role("cell", name="1.2", exact=True)).to_have_count(3)
+    bench_page.click(watched, *well)
+    expect(page.get_by_text("Regime I, well-trained")).to_be_visible()
+    expect(page).to_have_url(re.compile("x=5&y=500"))
+    page.get_by_role("link", name="Open the cell").click()
+    expect(page.get_by_role("heading", name="β = 5, collocation points N_f = 500")).to_be_visible(
+        timeout=bench_page.PATIENCE
+    )
+    expect(page.locator(".st-key-curves .js-plotly-plot .scatterlayer .trace")).to_have_count(4)
+    page.go_back()
+    expect(page.get_by_text("Regime I, well-trained")).to_be_visible(timeout=bench_page.PATIENCE)
+
+
+def test_the_keyboard_chooses_a_cell(small, watched):
+    page = watched.page
+    bench_page.open_map(watched, f"{small.url}/?y=500")
+    page.locator('.st-key-x input[role="combobox"]').focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.type("50")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Regime III")).to_be_visible(timeout=bench_page.PATIENCE)
+    expect(page.locator(".st-key-cell_curves .js-plotly-plot .scatterlayer .trace")).to_have_count(4)
+
+
+def test_the_view_survives_a_walk_through_the_other_pages(small, watched):
+    page = watched.page
+    bench_page.open_map(watched, f"{small.url}/?x=5&y=500&f_train=0.4&log=1")
+    for name in ("Methods", "Jobs", "Regime map"):
+        page.get_by_role("link", name=name).first.click()
+        expect(page).to_have_title(re.compile(name), timeout=bench_page.PATIENCE)
+    expect(page.get_by_text("Regime I, well-trained")).to_be_visible(timeout=bench_page.PATIENCE)
+    expect(page).to_have_url(re.compile(r"x=5&y=500.*f_train=0.4.*log=1"))
+
+
+def test_an_address_opens_a_cell_directly(small, watched):
+    page = watched.page
+    page.goto(f"{small.url}/cell?x=50&y=500&seed=1&show=provenance")
+    expect(page.get_by_text("--set beta=50 --data 500 --seed 1 --dtype float32")).to_be_visible(
+        timeout=bench_page.PATIENCE
+    )
