@@ -74,7 +74,7 @@ DISPLAY = {
     "marks": Parameter("none", _one_of("none", "text", "outline", "seeds")),
 }
 RUN = {
-    "seed": Parameter(None, int),
+    "seed": Parameter(0, int),
     "show": Parameter("solution", _one_of("solution", "spectrum", "landscape", "sharpness", "opinion", "provenance")),
     "along": Parameter("iteration", _one_of("iteration", "evaluations", "seconds")),
     **_numbers(0.05, 0.5, radius=0.5),

@@ -33,7 +33,7 @@ def record(beta: float, data: int, seed: int, error: float) -> RunRecord:
         reason="It met its tolerance.",
         train_loss=1e-5 * beta,
         test_error=error,
-        curve=Curve([0, 20], [1, 25], [0.0, 0.5], [1.0, 1e-5 * beta], [1.0, error]),
+        curve=Curve([0, 10, 20], [1, 12, 25], [0.0, 0.2, 0.5], [1.0, 0.1, 1e-5 * beta], [1.0, 1.1, error]),
         theta_initial=WEIGHTS,
         theta_final=WEIGHTS,
     )
