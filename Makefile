@@ -48,13 +48,13 @@ browser:
 	@$(ALONE) sh -c '[ -x .venv/bin/pip ] || $(PYTHON) -m venv .venv 2>/dev/null \
 	  || { $(PYTHON) -m venv --without-pip --clear .venv && $(PYTHON) -m pip --python .venv/bin/python install -q pip; }'
 
-# torch comes first, because the build (CPU or CUDA) is a choice that a version number does not tell.
+# torch comes first, because the build (CPU or CUDA) is a choice that a version number does not tell. Where pip finds no
+# CPU build, set PIP_EXTRA_INDEX_URL to the index of CPU wheels that PyTorch names in its installation guide.
 .venv/.torch-$(TORCH): requirements.txt | .venv/bin/python
 	@echo "Installing torch ($(TORCH)) into .venv."
 	@$(ALONE) sh -c 'set -e; pin=$$(grep ^torch== requirements.txt); rm -f .venv/.torch*; \
 	  case $(TORCH) in \
 	    cpu) $(PIP) install -q "$$pin+cpu" 2>/dev/null \
-	      || $(PIP) install -q --retries 1 "$$pin+cpu" --extra-index-url https://download.pytorch.org/whl/cpu 2>/dev/null \
 	      || $(PIP) install -q "$$pin" ;; \
 	    cuda) $(PIP) uninstall -q -y torch; $(PIP) install -q "$$pin" ;; \
 	    *) echo "TORCH is cpu or cuda, got $(TORCH)."; exit 1 ;; \
