@@ -1,6 +1,6 @@
 """The same curvature by the PyHessian package: an independent second opinion.
 
-Yao, Gholami, Keutzer and Mahoney (2020), arXiv:1912.07145; https://pypi.org/project/PyHessian/ version 0.1.
+Yao, Gholami, Keutzer and Mahoney (2020), arXiv:1912.07145; the package PyHessian, version 0.1.
 """
 
 from __future__ import annotations
