@@ -64,9 +64,7 @@ def _display(chosen: Choice) -> None:
             "Write on cells", list(MARKS), format_func=MARKS.__getitem__, key="marks", help="What each cell shows."
         )
         drawn = results.paper_boundaries(chosen.published_name) is not None
-        help = (
-            "Orange points: the boundaries drawn in the paper, read off its Fig. 1." if drawn else "None for this map."
-        )
+        help = "Points: the boundaries drawn in the paper, read off its Fig. 1." if drawn else "None for this map."
         st.toggle("Published boundaries", key="paper", disabled=not drawn, help=help)
 
 

@@ -39,7 +39,7 @@ def regime_map(
     x_title: str = "x",
     y_title: str = "y",
     title: str | None = None,
-    height: int = 460,
+    height: int = 480,
 ) -> go.Figure:
     """A panel of one column of ``grid``, one row per cell as ``regimes.complete`` gives it.
 
@@ -62,11 +62,11 @@ def regime_map(
         title={"text": title or named(metric), "font": {"size": 15}},
         height=height,
         # Fixed margins: letting them grow with titles, legend and colour bar draws the panel three times over.
-        margin={"l": 68, "r": 78, "t": 34, "b": 92, "autoexpand": False},
+        margin={"l": 68, "r": 78, "t": 34, "b": 118, "autoexpand": False},
         xaxis=_axis(xs, x_title),
         yaxis=_axis(ys, y_title),
         shapes=_chosen(selected, xs, ys),
-        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0, "font": {"size": 11}},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.17, "x": -0.1, "font": {"size": 11}},
         showlegend=True,
         hovermode="closest",
         hoverdistance=-1,
