@@ -75,6 +75,27 @@ class Diagnostic(ABC):
             raise BadRequest(f"{self.label}: {sentence}")
 
 
+@dataclass(frozen=True)
+class TrainingPath:
+    """A run followed through its training: iterations (n,) and the weights there (n, P)."""
+
+    iteration: list[int]
+    theta: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlongTraining(Diagnostic):
+    """A diagnostic of the way, not of its ends: the run is trained anew, and its weights kept wherever its curve is."""
+
+    @abstractmethod
+    def compute_along(self, objective: Objective, path: TrainingPath) -> Finding:
+        """Measure a run along its training."""
+
+    def compute(self, objective: Objective, *, theta_initial: Tensor, theta_final: Tensor) -> Finding:
+        """The same of a way of which only the two ends are known."""
+        return self.compute_along(objective, TrainingPath([0, 1], torch.stack([theta_initial, theta_final])))
+
+
 def hessian_at(objective: Objective, theta: Tensor) -> Callable[[Tensor], Tensor]:
     """The Hessian of ``objective`` at one point ``theta`` (P,) as an operator on rows, (B, P) to (B, P).
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sciml_backend import catalog
-from sciml_backend.diagnostic import Diagnostic
+from sciml_backend.diagnostic import AlongTraining, Diagnostic, TrainingPath
 from sciml_backend.engine import batches, provenance
 from sciml_backend.engine.train import Outcome, Snapshot
 from sciml_backend.engine.train import train as train_rows
@@ -341,6 +341,21 @@ def from_bytes(blob: bytes, dtype: str) -> Tensor:
 # -- diagnose -----------------------------------------------------------------------------------------------------
 
 
+def retraced(spec: RunSpec, *, device: str = "cpu") -> TrainingPath:
+    """Train a run anew and keep its weights, in float64, wherever its curve has a point."""
+    iterations: list[int] = []
+    thetas: list[Tensor] = []
+
+    def keep(_: int, iteration: int, theta: Tensor) -> None:
+        iterations.append(iteration)
+        thetas.append(theta.double())
+
+    start = initial_weights([spec], device=device)
+    for _ in train_rows(objective_of([spec], device=device), schedule_of(spec), start, on_log=keep):
+        pass
+    return TrainingPath(iterations, torch.stack(thetas))
+
+
 def diagnose(
     spec: RunSpec,
     kind: str,
@@ -357,7 +372,12 @@ def diagnose(
     objective = objective_of([spec], device=device, dtype="float64")
     before, after = (from_bytes(blob, spec.dtype).to(device, torch.float64) for blob in (theta_initial, theta_final))
     started = time.perf_counter()
-    found = diagnostic.compute(objective, theta_initial=before, theta_final=after)
+    if isinstance(diagnostic, AlongTraining):
+        path = retraced(spec, device=device)
+        found = diagnostic.compute_along(objective, path)
+        found.numbers["reproduced"] = float(torch.equal(path.theta[-1], after))
+    else:
+        found = diagnostic.compute(objective, theta_initial=before, theta_final=after)
     return Artifact(
         cell_id=spec.cell_id,
         kind=kind,

@@ -56,15 +56,17 @@ class _Row:
     seconds: float = 0.0
     curve: Curve = field(default_factory=Curve)
 
-    def log(self, loss: float, error: float) -> None:
+    def log(self, loss: float, error: float) -> bool:
+        """Add a point to the curve, unless its last one is of this iteration already."""
         curve = self.curve
         if curve.iteration and curve.iteration[-1] == self.iterations:
-            return
+            return False
         curve.iteration.append(self.iterations)
         curve.evaluations.append(self.evaluations)
         curve.seconds.append(round(self.seconds, 4))
         curve.train_loss.append(loss)
         curve.test_error.append(error)
+        return True
 
 
 def train(
@@ -73,19 +75,21 @@ def train(
     theta: Tensor,
     *,
     on_snapshot: Callable[[Snapshot], None] | None = None,
+    on_log: Callable[[int, int, Tensor], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
     """Train theta (B, P) through the phases of ``schedule``; yields each row as it ends, in no fixed order.
 
     A row goes on to the next phase unless it diverged. Rows still training when ``should_stop`` says so are dropped.
+    ``on_log`` is given a row, its iteration and its weights (P,) wherever the curve has a point.
     """
     rows = [_Row() for _ in range(len(theta))]
     active = np.arange(len(theta))
-    _log(objective, rows, active, theta)
+    _log(objective, rows, active, theta, on_log)
     for number, strategy in enumerate(schedule):
         last = number == len(schedule) - 1
         survivors: list[tuple[int, Tensor]] = []
-        for outcome in _phase(objective, strategy, theta, rows, active, on_snapshot, should_stop):
+        for outcome in _phase(objective, strategy, theta, rows, active, on_snapshot, on_log, should_stop):
             if last or outcome.status is Status.DIVERGED:
                 yield outcome
             else:
@@ -106,6 +110,7 @@ def _phase(
     rows: list[_Row],
     active: np.ndarray,
     on_snapshot: Callable[[Snapshot], None] | None,
+    on_log: Callable[[int, int, Tensor], None] | None,
     should_stop: Callable[[], bool],
 ) -> Iterator[Outcome]:
     started = time.perf_counter()
@@ -125,7 +130,7 @@ def _phase(
         ended = np.array([s.finished for s in step.status])
         if ended.any() or due(iteration):
             logged = np.arange(len(active)) if due(iteration) else ended.nonzero()[0]
-            _log(objective.rows(logged), [rows[active[i]] for i in logged], range(len(logged)), theta[logged])
+            _log(objective.rows(logged), rows, active[logged], theta[logged], on_log)
             if on_snapshot is not None:
                 errors = [rows[a].curve.test_error[-1] for a in active]
                 on_snapshot(Snapshot([int(a) for a in active], iteration, [float(x) for x in step.loss], errors))
@@ -139,10 +144,18 @@ def _phase(
         active, theta, state, objective = active[left], theta[left], state.rows(left), objective.rows(left)
 
 
-def _log(objective: Objective, rows: Sequence[_Row], which: Sequence[int] | np.ndarray, theta: Tensor) -> None:
+def _log(
+    objective: Objective,
+    rows: Sequence[_Row],
+    active: np.ndarray,
+    theta: Tensor,
+    on_log: Callable[[int, int, Tensor], None] | None,
+) -> None:
     loss, errors = objective.value(theta), objective.errors(theta)["test_error"]
-    for i, row in enumerate(which):
-        rows[row].log(float(loss[i]), float(errors[i]))
+    for i, row in enumerate(active):
+        new = rows[row].log(float(loss[i]), float(errors[i]))
+        if new and on_log is not None:
+            on_log(int(row), rows[row].iterations, theta[i].clone())
 
 
 def _outcome(row: int, r: _Row, step: Step, position: int) -> Outcome:

@@ -1,0 +1,63 @@
+"""How the largest curvature grows while a run trains: progressive sharpening, then a plateau.
+
+Cohen, Kaur, Li, Kolter and Talwalkar (2021), arXiv:2103.00065; drawn for PINNs in Figs. 7 and 12 of arXiv:2605.29153.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+
+from sciml_backend.diagnostic import AlongTraining, Finding, TrainingPath, affordable_steps, require_finite, to_numpy
+from sciml_backend.linalg.lanczos import lanczos
+from sciml_backend.linalg.probes import gaussian
+
+if TYPE_CHECKING:
+    from sciml_backend.objective import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharpening(AlongTraining):
+    """The largest eigenvalue of the Hessian of the plain loss against iterations.
+
+    The run is trained anew (on the same machine bit by bit as it was) and measured at ``points`` logged iterations.
+    Arrays ``iteration``, ``lambda_max``, ``residual`` (a true eigenvalue lies that near) and ``train_loss``, all (n,).
+    """
+
+    label: ClassVar[str] = "Sharpening"
+    points: int = 40
+    steps: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.require(self.points >= 2, f"points must be at least 2, got {self.points}.")
+        self.require(self.steps >= 2, f"steps must be at least 2, got {self.steps}.")
+
+    def compute_along(self, objective: Objective, path: TrainingPath) -> Finding:
+        """Lanczos at every chosen point, all from one start vector."""
+        chosen = np.unique(np.linspace(0, len(path.iteration) - 1, self.points).round().astype(int))
+        theta = path.theta[torch.as_tensor(chosen)]
+        require_finite(theta)
+        generator = torch.Generator().manual_seed(self.seed)
+        start = gaussian(1, theta[0], generator=generator).expand_as(theta)
+        krylov = lanczos(
+            lambda v: objective.hessian_times(theta, v), start, steps=affordable_steps(self.steps, theta[0])
+        )
+        last = (krylov.steps - 1).clamp_min(0)
+        every = torch.arange(len(theta))
+        values, residuals = krylov.ritz_values[every, last], krylov.bounded_residuals()[every, last]
+        numbers = {
+            "lambda_max_initial": float(values[0]),
+            "lambda_max_final": float(values[-1]),
+            "lambda_max_highest": float(values.max()),
+        }
+        arrays = {
+            "iteration": np.asarray(path.iteration)[chosen],
+            "lambda_max": to_numpy(values),
+            "residual": to_numpy(residuals),
+            "train_loss": to_numpy(objective.value(theta)),
+        }
+        return Finding(numbers, arrays)
