@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from jobs import queue
@@ -18,6 +19,7 @@ KINDS = {
     "spectrum": "spectrum",
     "landscape": "landscape",
     "sharpness": "hessian_extremes",
+    "sharpening": "sharpening",
     "opinion": "pyhessian_opinion",
 }
 TITLES = {
@@ -25,6 +27,7 @@ TITLES = {
     "spectrum": "Hessian spectrum",
     "landscape": "Loss landscape",
     "sharpness": "Sharpness",
+    "sharpening": "Sharpness while training",
     "opinion": "Second opinion",
 }
 RADII = {0.5: "0.5", 0.05: "0.05, as in the paper's Fig. 5"}
@@ -163,6 +166,18 @@ def _sharpness(found: Artifact, spec: RunSpec) -> None:
     _table({name: {"value": words.number(v), "±": words.number(e)} for name, (v, e) in rows.items()})
 
 
+def _sharpening(found: Artifact, spec: RunSpec) -> None:
+    columns = ("iteration", "train_loss", "lambda_max")
+    history = pd.DataFrame({name: found.arrays[name] for name in columns} | {"seed": spec.seed})
+    figure = figures.curves(history, columns[1:])
+    st.plotly_chart(figure, config=cell_summary.SAVING, alt="Training loss and largest curvature against iterations")
+    n = found.numbers
+    ends = {"λmax before": n["lambda_max_initial"], "highest": n["lambda_max_highest"], "after": n["lambda_max_final"]}
+    _numbers(ends)
+    if not n["reproduced"]:
+        st.caption("On this machine the run took another path than the stored one: its end differs in the last bits.")
+
+
 def _opinion(found: Artifact, spec: RunSpec) -> None:
     ours = results.artifact(spec.cell_id, "hessian_extremes", None)
     n = found.numbers
@@ -199,6 +214,7 @@ DRAW: Mapping[str, Callable[[Artifact, RunSpec], None]] = {
     "spectrum": _spectrum,
     "landscape": _landscape,
     "sharpness": _sharpness,
+    "sharpening": _sharpening,
     "opinion": _opinion,
 }
 EXPLAINED = {
@@ -215,5 +231,7 @@ EXPLAINED = {
     "sharpness": "Extreme eigenvalues and trace of the Hessian after training, each with its error. A high λmax "
     "means a "
     "sharp minimum; a negative λmin beyond its error means a saddle.",
+    "sharpening": "The largest curvature λmax beside the training loss. It usually rises while the loss falls, then "
+    "levels off. Computing it trains the run anew, so it takes as long as the training and more.",
     "opinion": "The same curvature by the PyHessian package, which shares no code with this project.",
 }

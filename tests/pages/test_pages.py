@@ -7,7 +7,7 @@ import pytest
 from jobs import queue
 from sciml_backend.run import BadRequest, MapName, RunSpec
 
-VIEWS = ("solution", "spectrum", "landscape", "sharpness", "opinion", "provenance")
+VIEWS = ("solution", "spectrum", "landscape", "sharpness", "sharpening", "opinion", "provenance")
 
 
 def words(app):
