@@ -110,7 +110,7 @@ def test_missing_cells_are_queued_with_an_estimate_that_says_what_it_rests_on(sm
 def test_every_view_of_a_cell_shows_what_is_stored(small, visit, view):
     app = visit("cell", x="5", y="100", show=view)
     assert not app.button or "Compute" not in app.button[-1].label
-    drawn = {"solution": 2, "spectrum": 2, "landscape": 2}.get(view, 1)
+    drawn = 2 if view in ("solution", "spectrum", "landscape", "sharpening") else 1
     assert len(charts(app)) == drawn
     assert "2,900" in str(app.table[0].value)
 
