@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sciml_backend import memory
 from sciml_backend.run import BadRequest, Setting
 
 if TYPE_CHECKING:
@@ -57,13 +57,15 @@ class Diagnostic(ABC):
     def of(cls, settings: Mapping[str, Setting]) -> Self:
         """The diagnostic with some settings changed; raises BadRequest on a name or a type it does not have."""
         known = cls.defaults()
+        given: dict[str, Setting] = {}
         for name, value in settings.items():
             if name not in known:
                 raise BadRequest(f"{cls.label} has no setting {name!r}; it has {', '.join(known) or 'none'}.")
             wanted = type(known[name])
             if type(value) is not wanted and not (wanted is float and type(value) is int):
                 raise BadRequest(f"{cls.label}: {name} must be of type {wanted.__name__}, got {value!r}.")
-        return cls(**settings)
+            given[name] = wanted(value)  # 1 and 1.0 are one setting, and so one request key
+        return cls(**given)
 
     def settings(self) -> dict[str, Setting]:
         """Every setting's name and value."""
@@ -124,20 +126,13 @@ def affordable_steps(asked: int, theta: Tensor, *, rows: int = 1) -> int:
     """
     size = theta.numel()
     steps = min(asked, size if size <= DOUBLE_UP_TO else FEW_VECTORS)
-    needed, free = rows * steps * size * theta.element_size(), free_memory(theta.device)
+    needed, free = rows * steps * size * theta.element_size(), memory.free(theta.device)
     if needed > free // 2:
         raise BadRequest(
             f"{rows * steps} Lanczos vectors of {size} parameters need {needed / 2**30:.1f} GiB, more than half of the "
             f"{free / 2**30:.1f} GiB that are free: ask for fewer steps."
         )
     return steps
-
-
-def free_memory(device: torch.device) -> int:
-    """Free bytes of a device."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray[Any, Any]:

@@ -68,7 +68,7 @@ def _problem(problem: Problem, doc: str) -> dict[str, Any]:
 
 def _settings(cls: Any) -> dict[str, Any]:
     return {
-        f.name: {"default": f.default, "doc": ""}
+        f.name: {"default": f.default, "doc": f.metadata.get("doc", "")}
         for f in fields(cls)
         if f.default is not MISSING and isinstance(f.default, int | float | str | bool)
     }

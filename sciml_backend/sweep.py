@@ -58,8 +58,8 @@ def plan(
 ) -> list[RunSpec]:
     """Every combination of coefficients, data and seeds as a run of the map; axes left out take the map's own values.
 
-    Settings in the name's variant (``@float64``, ``@nu5``) count as given. Raises BadRequest on whatever is unknown or
-    out of range, before anything is trained.
+    Settings in the name's variant (``@float64``, ``@nu=5.0``) count as given. Raises BadRequest on whatever is unknown
+    or out of range, before anything is trained.
     """
     family = catalog.family(name.family)
     problem_entry = catalog.entry("problems", name.problem)
@@ -70,6 +70,8 @@ def plan(
             f"{problem.label} is not a problem for {family.label}; it is for {', '.join(problem.families)}."
         )
     said = _from_variant(name.variant, problem, catalog.entry("models", family.model).cls, strategy_entry.cls)
+    if dtype and said.dtype and dtype != said.dtype:
+        raise BadRequest(f"The map {name} is in {said.dtype} and {dtype} was asked for; leave one of them out.")
     dtype = dtype or said.dtype or "float32"
     if dtype not in DTYPES:
         raise BadRequest(f"dtype is float32 or float64, got {dtype!r}.")
@@ -78,7 +80,7 @@ def plan(
     chosen |= {k: tuple(v) for k, v in (coefficients or {}).items()}
     model_settings = _differing(catalog.entry("models", family.model).cls, {**said.model, **(model or {})}, "model")
     own_settings = _differing(strategy_entry.cls, {**said.settings, **(settings or {})}, name.strategy)
-    plugin = "-".join(e.plugin for e in (problem_entry, strategy_entry) if e.plugin)
+    plugin = plugin_of(name.problem, name.strategy)
     runs = []
     for n in data if data is not None else problem.data_axis:
         problem.check_data(n)
@@ -116,45 +118,47 @@ class _Said:
 def _from_variant(variant: str, problem: Any, model: type, strategy: type) -> _Said:
     """The settings a variant names; inverse of ``variant_of`` where that is readable."""
     said = _Said()
-    for token in filter(None, variant.split("-")):
+    defaults: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({c.name: 0.0 for c in problem.coefficients}, said.coefficients),
+        ({f.name: f.default for f in fields(model)}, said.model),
+        ({f.name: f.default for f in fields(strategy)}, said.settings),
+    ]
+    for token in filter(None, variant.split(",")):
         if token in DTYPES:
             said.dtype = token
             continue
-        match = re.fullmatch(r"([a-z_]+?)([0-9][0-9.e+]*)", token)
-        key, text = match.groups() if match else (token, "")
-        if match and key in {c.name for c in problem.coefficients}:
-            said.coefficients[key] = float(text)
-        elif match and key in {f.name for f in fields(model)}:
-            said.model[key] = _number(text)
-        elif match and key in {f.name for f in fields(strategy)}:
-            said.settings[key] = _number(text)
-        else:
+        key, _, text = token.partition("=")
+        owner = next((pair for pair in defaults if key in pair[0]), None)
+        try:
+            owner[1][key] = _typed(text, owner[0][key])  # type: ignore[index]
+        except (KeyError, TypeError, ValueError):
             raise BadRequest(
-                f"The variant {variant!r} cannot be read at {token!r}; use float64, name and number of a setting "
-                "(nu5), or give the settings themselves."
-            )
+                f"The variant {variant!r} cannot be read at {token!r}; it is float64, NAME=VALUE of a setting "
+                "(nu=5.0), or several joined by commas. A hash cannot be read back: give the settings themselves."
+            ) from None
     return said
 
 
-def _number(text: str) -> Setting:
-    value = float(text)
-    return int(value) if value.is_integer() and "e" not in text and "." not in text else value
+def _typed(text: str, default: Any) -> Setting:
+    if isinstance(default, bool):
+        return {"True": True, "False": False}[text]
+    return text if isinstance(default, str) else type(default)(text)  # type: ignore[no-any-return]
 
 
 def variant_of(spec: RunSpec) -> str:
-    """The short name of what differs from the map's defaults: readable tokens, else the hash of the differences."""
+    """The name of what differs from the map's defaults: readable tokens, else the hash of the differences.
+
+    A plugin's content is part of a cell's identity, not of its map's name.
+    """
     problem = catalog.problem(spec.problem)
     tokens = [] if spec.dtype == "float32" else [spec.dtype]
-    for c in problem.coefficients:
-        if c.default is not None and spec.coefficients[c.name] != c.default:
-            tokens.append(f"{c.name}{spec.coefficients[c.name]:g}")
-    extra = {**spec.model, **spec.settings}
-    tokens += [f"{k}{v:g}" for k, v in extra.items() if isinstance(v, int | float) and not isinstance(v, bool)]
-    readable = len(tokens) <= 3 and all(isinstance(v, int | float) and v >= 0 for v in extra.values())
-    if spec.data_seed or spec.plugin or not readable:
-        rest = [tokens, sorted(extra.items()), spec.data_seed, spec.plugin]
-        return sha256(json.dumps(rest).encode()).hexdigest()[:8]
-    return "-".join(tokens)
+    usual = {c.name: c.default for c in problem.coefficients}
+    changed = {k: v for k, v in spec.coefficients.items() if usual.get(k) not in (None, v)}
+    tokens += [f"{k}={v}" for k, v in {**changed, **spec.model, **spec.settings}.items()]
+    name = ",".join(tokens)
+    if spec.data_seed or len(tokens) > 3 or not re.fullmatch(r"[\w.=,+-]*", name):
+        return sha256(json.dumps([name, spec.data_seed]).encode()).hexdigest()[:8]
+    return name
 
 
 def _differing(cls: type, given: Mapping[str, Setting], owner: str) -> dict[str, Setting]:
@@ -191,6 +195,22 @@ def model_of(spec: RunSpec) -> Model:
 def schedule_of(spec: RunSpec) -> list[Strategy]:
     """The phases of a run's training."""
     return [catalog.entry("strategies", spec.strategy).cls(**spec.settings)]
+
+
+def require_present_plugin(spec: RunSpec) -> None:
+    """Raise BadRequest when the run was asked for with another version of its plugin than the one that is loaded."""
+    present = plugin_of(spec.problem, spec.strategy)
+    if spec.plugin != present:
+        raise BadRequest(
+            f"This run of {spec.map} was asked for with version {spec.plugin or 'none'} of its plugin and "
+            f"{present or 'none'} is loaded; its numbers would get a wrong identity: ask for it anew."
+        )
+
+
+def plugin_of(problem: str, strategy: str) -> str:
+    """The content hash of the plugins behind a map, empty when it is all ours."""
+    parts = (catalog.entry("problems", problem), catalog.entry("strategies", strategy))
+    return "-".join(part.plugin for part in parts if part.plugin)
 
 
 def objective_of(specs: Sequence[RunSpec], *, device: str = "cpu", dtype: str | None = None) -> Objective:
@@ -232,6 +252,8 @@ def train(
     out. Raises BadRequest when the device is missing or a batch would not fit into memory.
     """
     provenance.prepare(device, threads=threads)
+    for spec in specs:
+        require_present_plugin(spec)
     done = 0
     for batch in batches.batches(specs, device=device, fits=lambda spec: _rows_that_fit(spec, device)):
         if should_stop():
@@ -281,13 +303,34 @@ def _train_batch(
     on_snapshot: Callable[[Snapshot], None] | None,
     should_stop: Callable[[], bool],
 ) -> list[RunRecord]:
-    objective = objective_of(specs, device=device)
     start = initial_weights(specs, device=device)
-    outcomes = train_rows(
-        objective, schedule_of(specs[0]), start.clone(), on_snapshot=on_snapshot, should_stop=should_stop
-    )
-    made = {o.row: _record(specs[o.row], o, start[o.row], objective, len(specs), device, threads) for o in outcomes}
+    made: dict[int, RunRecord] = {}
+    try:
+        objective = objective_of(specs, device=device)
+        outcomes = train_rows(
+            objective, schedule_of(specs[0]), start.clone(), on_snapshot=on_snapshot, should_stop=should_stop
+        )
+        for o in outcomes:
+            made[o.row] = _record(specs[o.row], o, start[o.row], objective, len(specs), device, threads)
+    except BadRequest:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError) as error:
+        # An entry's own code failed and would fail again; what memory or a device does is left to whoever retries.
+        for row in set(range(len(specs))) - set(made):
+            made[row] = _failed(specs[row], error, device, threads)
     return [made[row] for row in sorted(made)]
+
+
+def _failed(spec: RunSpec, error: Exception, device: str, threads: int) -> RunRecord:
+    return RunRecord(
+        spec=spec,
+        status=Status.FAILED,
+        reason=f"{type(error).__name__}: {error}",
+        device=provenance.device_label(device),
+        threads=threads,
+        versions=provenance.versions(),
+        finished_at=provenance.now(),
+    )
 
 
 def _record(
@@ -310,7 +353,7 @@ def _record(
         seconds=round(o.seconds, 3),
         device=provenance.device_label(device),
         threads=threads,
-        kernel=objective.kernel,
+        kernel=provenance.kernels(objective.kernel),
         chunk=objective.chunk,
         batch_rows=batch_rows,
         versions=provenance.versions(),
@@ -368,6 +411,7 @@ def diagnose(
 ) -> Artifact:
     """Measure one trained run from its weights; raises BadRequest on an unknown diagnostic or setting."""
     provenance.prepare(device, threads=threads)
+    require_present_plugin(spec)
     diagnostic: Diagnostic = catalog.entry("diagnostics", kind).cls.of(settings or {})
     objective = objective_of([spec], device=device, dtype="float64")
     before, after = (from_bytes(blob, spec.dtype).to(device, torch.float64) for blob in (theta_initial, theta_final))

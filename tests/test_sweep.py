@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from sciml_backend import sweep
+from sciml_backend import catalog, sweep
 from sciml_backend.run import BadRequest, MapName, RunSpec, Status
 
 NAME = MapName("pinn", "convection", "lbfgs")
@@ -31,20 +32,66 @@ def test_a_cells_identity_is_its_settings_and_nothing_else() -> None:
     assert len({s.cell_id for s in plan(seeds=[0, 1], data=[60, 61])}) == 4
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
+def changed(default: Any) -> list[Any]:
+    """Other values of a setting, awkward ones among them."""
+    if isinstance(default, bool):
+        return [not default]
+    if isinstance(default, int):
+        return [default + 1, 1_234_567]
+    return [default / 3, default * 0.95] if isinstance(default, float) else []
+
+
+def differing() -> list[tuple[MapName, dict[str, Any]]]:
+    """Every setting of every strategy and of the model, changed; and what else a variant can name."""
+    cases: list[tuple[MapName, dict[str, Any]]] = [
         (NAME, {"dtype": "float64"}),
-        (NAME, {"model": {"width": 100}}),
         (NAME, {"settings": {"history": 20}, "dtype": "float64"}),
-        (MapName("pinn", "reaction_diffusion", "lbfgs"), {"coefficients": {"rho": [5.0], "nu": [5.0]}}),
-    ],
-)
+        (MapName("pinn", "convection", "adam"), {"settings": {"schedule": "constant", "rate": 1e-5}}),
+        (MapName("pinn", "reaction_diffusion", "lbfgs"), {"coefficients": {"rho": [5.0], "nu": [1 / 3]}}),
+        (NAME, {"model": {"width": 100}}),
+    ]
+    for strategy, entry in catalog.entries("strategies").items():
+        name = MapName("pinn", "convection", strategy)
+        for f in fields(entry.cls):
+            cases += [(name, {"settings": {f.name: v}}) for v in changed(f.default)]
+    return cases
+
+
+@pytest.mark.parametrize(("name", "options"), differing())
 def test_a_variant_names_what_differs_and_reads_back(name: MapName, options: Any) -> None:
     first = sweep.plan(name, data=[100], **options)[0]
     assert first.variant
-    again = sweep.plan(first.map, data=[100], coefficients={k: [v] for k, v in first.coefficients.items()})[0]
-    assert again.cell_id == first.cell_id and again.variant == first.variant
+    usual = {c.name for c in catalog.problem(name.problem).coefficients if c.default is None}
+    at = {k: [v] for k, v in first.coefficients.items() if k in usual}
+    again = sweep.plan(MapName.parse(str(first.map)), data=[100], coefficients=at)[0]
+    assert again == first
+
+
+def test_a_name_and_a_precision_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(BadRequest, match="is in float64 and float32 was asked for"):
+        sweep.plan(MapName.parse("pinn/convection/lbfgs@float64"), dtype="float32")
+
+
+def test_an_entrys_own_error_is_a_failed_run_and_not_the_end_of_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsettled(*_: Any) -> None:
+        raise ArithmeticError("The splitting did not settle.")
+
+    monkeypatch.setattr(type(catalog.problem("convection")), "exact", unsettled)
+    (records,) = sweep.train(plan(seeds=[0, 1], **TINY))
+    assert [r.status for r in records] == [Status.FAILED] * 2
+    assert records[0].reason == "ArithmeticError: The splitting did not settle." and records[0].train_loss is None
+
+
+def test_a_run_is_not_computed_by_another_version_of_its_plugin() -> None:
+    (spec,) = plan(**TINY)
+    with pytest.raises(BadRequest, match="version 0123 of its plugin and none is loaded"):
+        next(iter(sweep.train([spec.but(plugin="0123")])))
+
+
+@pytest.mark.parametrize(("device", "threads", "said"), [("cpu", 0, "at least 1"), ("tpu", 1, "cpu, cuda or cuda:N")])
+def test_a_senseless_device_is_one_sentence(device: str, threads: int, said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        list(sweep.train(plan(**TINY), device=device, threads=threads))
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-import torch
-
+from sciml_backend import memory
 from sciml_backend.run import BadRequest, RunSpec
 
 CPU_ROWS = 8
@@ -58,16 +56,10 @@ def rows_that_fit(*, fixed: int, per_row: int, device: str) -> int:
 
     Raises BadRequest when not even one does.
     """
-    room = int(_free(device) * MEMORY_SHARE)
+    room = int(memory.free(device) * MEMORY_SHARE)
     if fixed + per_row > room:
         raise BadRequest(
             f"One such run is predicted to need {(fixed + per_row) / 2**30:.1f} GiB and {room / 2**30:.1f} GiB may be "
             "used; take a smaller network, fewer points or a shorter history."
         )
     return (room - fixed) // per_row
-
-
-def _free(device: str) -> int:
-    if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from sciml_backend import __version__
+from sciml_backend.kernels import build
 from sciml_backend.run import BadRequest
 
 
@@ -20,6 +21,11 @@ def versions() -> str:
     except PackageNotFoundError:  # pragma: no cover - numpy is always there
         pass
     return " ".join(f"{name} {number}" for name, number in found.items())
+
+
+def kernels(objective: str) -> str:
+    """Which arithmetic made a run: the objective's, and that of vectors and histories (``two_loop``)."""
+    return f"{objective} {build.version('two_loop')}"
 
 
 def now() -> str:
@@ -38,12 +44,16 @@ def prepare(device: str, *, threads: int) -> torch.device:
     """Set threads, turn TF32 off, and give the device back; raises BadRequest when it is not there."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadRequest(f"There is no GPU that torch can use here, and {device!r} was asked for; use --device cpu.")
+    if threads < 1:
+        raise BadRequest(f"threads is at least 1, got {threads}.")
     try:
         place = torch.device(device)
     except RuntimeError:
         raise BadRequest(f"A device is cpu, cuda or cuda:N, got {device!r}.") from None
     if place.type not in ("cpu", "cuda"):
         raise BadRequest(f"A device is cpu, cuda or cuda:N, got {device!r}.")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise BadRequest(f"There are {torch.cuda.device_count()} GPUs here, and {device!r} was asked for.")
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

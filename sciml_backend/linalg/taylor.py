@@ -76,7 +76,10 @@ class StreamPlan:
         carried: list[tuple[str, int]] = []
         for operator in self.operators:
             lower = {n: c for n, c in operator.items() if len(n) == 1}
-            upper = {_pair(n, letters): c for n, c in operator.items() if len(n) == 2}
+            upper: dict[tuple[int, int], Any] = {}
+            for n, c in operator.items():
+                if len(n) == 2:  # xt and tx are one derivative
+                    upper[_pair(n, letters)] = upper.get(_pair(n, letters), 0.0) + c
             if upper:
                 carried.append(("second", len(seconds)))
                 second_b.append(_direction(lower, names, rows))

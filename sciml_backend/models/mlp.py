@@ -66,9 +66,10 @@ class MLP(Model):
 
     def propagate(self, theta: Tensor, points: Tensor, streams: Streams) -> Tensor:
         if theta.device.type == "cpu" and theta.shape[0] > 1:
-            # Row by row: a batched product's last bits depend on the batch, a row's own product's do not.
+            # Row by row: a batched product's last bits depend on the batch, a row's own product's do not. A fresh copy,
+            # because they also depend on how a row is aligned.
             index = torch.arange(theta.shape[0])
-            one = [self._propagate(theta[i : i + 1], points, streams.rows(index[i : i + 1])) for i in index]
+            one = [self._propagate(theta[i : i + 1].clone(), points, streams.rows(index[i : i + 1])) for i in index]
             return torch.cat(one)
         return self._propagate(theta, points, streams)
 

@@ -88,7 +88,7 @@ class _TermAt:
         ]
         try:
             result = self._residual(fields, self.coefficients)
-        except (NotPolynomial, TypeError):
+        except (NotPolynomial, TypeError, AttributeError):
             return None
         return result if isinstance(result, Polynomial) and result.degree <= 4 else None
 

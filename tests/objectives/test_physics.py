@@ -193,6 +193,19 @@ class Bent(Problem):
         return np.zeros((len(t), len(x)))
 
 
+class Methodical(Bent):
+    """The same kind of residual, written with a tensor's methods."""
+
+    def residual(self, u: Field, c: Point) -> Any:
+        return u.apply(t=1.0) - u.value.square() * c["beta"]
+
+
+def test_a_residual_written_with_methods_takes_the_differentiable_path_too() -> None:
+    points = Methodical().points(POINTS, data_seed=0)
+    objective = Physics(Methodical(), MODEL, coefficients={"beta": [1.0]}, points=points, dtype=torch.float64)
+    assert objective.kernel == "torch" and objective.value(weights(rows=1)).isfinite().all()
+
+
 def test_a_residual_that_is_no_polynomial_takes_the_differentiable_path() -> None:
     problem = Bent()
     points = problem.points(POINTS, data_seed=0)
