@@ -30,6 +30,8 @@ TITLES = {
     "sharpening": "Sharpness while training",
     "opinion": "Second opinion",
 }
+DELIVERY_SECONDS = 10
+"""The store takes a job's result in within this time, or it will not come."""
 RADII = {0.5: "0.5", 0.05: "0.05, as in the paper's Fig. 5"}
 
 
@@ -70,7 +72,7 @@ def _complete(kind: str, changes: Mapping[str, Setting]) -> tuple[tuple[str, Set
 def _offer(spec: RunSpec, kind: str, changes: dict[str, Setting], *, title: str) -> None:
     """A button, or how far its job is."""
     job = _job(spec, kind, changes)
-    if job is not None and (job.state.active or job.state is queue.State.SUCCEEDED):
+    if job is not None and _awaited(job):
         _wait(job.job_id, title)
         return
     if job is not None and job.error_text:
@@ -100,13 +102,24 @@ def _job(spec: RunSpec, kind: str, changes: dict[str, Setting]) -> JobInfo | Non
     return max(mine, key=lambda job: job.created_at, default=None)
 
 
+def _awaited(job: JobInfo) -> bool:
+    """Whether a job's result may still come.
+
+    It does not when the job ended well some time ago and the store has nothing: its file was removed since, or the
+    defaults that it was computed with have changed.
+    """
+    if job.state is queue.State.SUCCEEDED and job.finished_at is not None:
+        return activity.seconds_between(job.finished_at, None) < DELIVERY_SECONDS
+    return job.state.active
+
+
 def _wait(job_id: str, title: str) -> None:
-    """Look every second until the result is in the store."""
+    """Look every second until the result is in the store, or is not to be expected any more."""
     version = services.store().version()
 
     def look() -> None:
         job = queue.job(job_id)
-        if services.store().version() != version or job.state in (queue.State.DEAD, queue.State.CANCELLED):
+        if services.store().version() != version or not _awaited(job):
             st.rerun()
         st.progress(0, f"{title}: {job.state.sentence.lower()}")
 

@@ -5,6 +5,9 @@ import json
 import pytest
 
 from jobs import queue
+from jobs.control import ControlStore
+from pages import diagnostics
+from sciml_backend import paths
 from sciml_backend.run import BadRequest, MapName, RunSpec
 
 VIEWS = ("solution", "spectrum", "landscape", "sharpness", "sharpening", "opinion", "provenance")
@@ -128,6 +131,24 @@ def test_what_is_not_stored_is_computed_on_request(small, visit):
     (job,) = queue.jobs()
     assert (job.kind, job.spec["diagnostic"], job.n_cells) == ("diagnose", "spectrum", 1)
     assert not any(b.label.startswith("Compute") for b in app.button)
+
+
+def test_a_result_that_did_not_stay_is_offered_again(small, visit, monkeypatch):
+    spec = RunSpec(family="pinn", problem="convection", strategy="lbfgs", coefficients={"beta": 5}, data=1000)
+    job_id = queue.submit_diagnostic(spec, "spectrum").job_id
+    control = ControlStore(paths.control())
+    for after in (queue.State.SUBMITTED, queue.State.RUNNING, queue.State.INGESTING, queue.State.SUCCEEDED):
+        ticket = control.tickets(list(queue.State))[0]
+        control.move(ticket, after, actor="test")
+    assert queue.job(job_id).state is queue.State.SUCCEEDED
+
+    def offered():
+        app = visit("cell", x="5", y="1000", show="spectrum")
+        return [b.label for b in app.button if b.label.startswith("Compute")]
+
+    assert offered() == []
+    monkeypatch.setattr(diagnostics, "DELIVERY_SECONDS", 0)
+    assert offered() == ["Compute the hessian spectrum"]
 
 
 def test_jobs_are_listed_cancelled_and_queued_again(small, visit):
