@@ -3,7 +3,7 @@ import torch
 
 from sciml_backend.diagnostic import FEW_VECTORS, affordable_steps
 from sciml_backend.diagnostics.spectrum import Spectrum
-from sciml_backend.run import BadRequest
+from sciml_backend.run import Artifact, BadRequest
 
 
 def test_settings_by_name():
@@ -11,6 +11,14 @@ def test_settings_by_name():
     assert spectrum.steps == 20 and spectrum.width == 1.0
     assert Spectrum.of(spectrum.settings()) == spectrum
     assert Spectrum.defaults()["probes"] == 4
+
+
+def test_a_whole_number_is_the_same_setting_as_its_float():
+    keys = {
+        Artifact(cell_id="", kind="spectrum", settings=Spectrum.of({"width": width}).settings()).request_key
+        for width in (1, 1.0)
+    }
+    assert len(keys) == 1
 
 
 @pytest.mark.parametrize(
