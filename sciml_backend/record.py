@@ -29,7 +29,10 @@ def record() -> dict[str, Any]:
         "strategies": {
             name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls)} for name, e in strategies.items()
         },
-        "models": {name: {"label": e.label, "doc": e.doc} for name, e in catalog.entries("models").items()},
+        "models": {
+            name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls)}
+            for name, e in catalog.entries("models").items()
+        },
         "diagnostics": {
             name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls)}
             for name, e in catalog.entries("diagnostics").items()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 PROTOCOL_VERSION = 1
 """Raised by one whenever a change in the code changes the numbers a run produces."""
@@ -22,6 +22,13 @@ PROTOCOLS = ("published", "corrected", "released")
 SOURCES = ("computed", "published")
 
 Setting = float | int | str | bool
+Value = TypeVar("Value", float, int, str)
+
+
+def setting(default: Value, doc: str) -> Value:
+    """A field of a strategy, a diagnostic or a model: its default, and what it means to those who choose it."""
+    value: Value = field(default=default, metadata={"doc": doc})
+    return value
 
 
 class Status(Enum):

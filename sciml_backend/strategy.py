@@ -7,7 +7,7 @@ own step length and its own status; the engine owns the loop, records, and compa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -51,13 +51,6 @@ def _rows(value: Any, index: Integers) -> Any:
 
 
 S = TypeVar("S", bound=State)
-Value = TypeVar("Value", float, int, str)
-
-
-def setting(default: Value, doc: str) -> Value:
-    """A setting of a strategy: its default, and what it means in a line for people who choose it."""
-    value: Value = field(default=default, metadata={"doc": doc})
-    return value
 
 
 @dataclass(frozen=True)

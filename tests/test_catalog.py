@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sciml_backend import catalog
+from sciml_backend.record import record
 from sciml_backend.run import BadRequest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +44,15 @@ def test_every_entry_says_what_it_is() -> None:
     for kind in catalog.CONTRACTS:
         for entry in catalog.entries(kind).values():
             assert entry.doc.strip() and entry.label, entry
+
+
+def test_every_setting_says_what_it_means() -> None:
+    found = record()
+    for kind in ("strategies", "models", "diagnostics"):
+        for name, entry in found[kind].items():
+            assert all(setting["doc"] for setting in entry["settings"].values()), (name, entry["settings"])
+    assert found["diagnostics"]["landscape"]["settings"]["radius"]["default"] == 0.5
+    assert set(found["models"]["mlp"]["settings"]) == {"width", "depth", "inputs"}
 
 
 def test_an_unknown_name_gets_the_known_ones() -> None:

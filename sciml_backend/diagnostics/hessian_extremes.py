@@ -17,6 +17,7 @@ from sciml_backend.diagnostic import Diagnostic, Finding, affordable_steps, hess
 from sciml_backend.linalg.hutchinson import trace
 from sciml_backend.linalg.lanczos import lanczos
 from sciml_backend.linalg.probes import gaussian, rademacher
+from sciml_backend.run import setting
 
 if TYPE_CHECKING:
     from sciml_backend.objective import Objective
@@ -31,11 +32,11 @@ class HessianExtremes(Diagnostic):
     """
 
     label: ClassVar[str] = "Sharpness"
-    at: str = "final"
-    steps: int = 80
-    vectors: int = 2
-    samples: int = 10
-    seed: int = 0
+    at: str = setting("final", "which weights are measured: initial (before training) or final (after it)")
+    steps: int = setting(80, "Lanczos steps, at most; more make the eigenvalues more exact")
+    vectors: int = setting(2, "eigenvectors that are kept, of the eigenvalues largest in magnitude")
+    samples: int = setting(10, "random vectors for the part of the trace outside the Krylov space")
+    seed: int = setting(0, "seed of the random vectors")
 
     def __post_init__(self) -> None:
         self.require(self.at in ("initial", "final"), f"at must be initial or final, got {self.at!r}.")

@@ -16,6 +16,7 @@ from torch import Tensor
 from sciml_backend.diagnostic import Diagnostic, Finding, affordable_steps, hessian_at, require_finite, to_numpy
 from sciml_backend.linalg.lanczos import lanczos
 from sciml_backend.linalg.probes import gaussian
+from sciml_backend.run import setting
 
 if TYPE_CHECKING:
     from sciml_backend.model import Block
@@ -32,13 +33,17 @@ class Landscape(Diagnostic):
     """
 
     label: ClassVar[str] = "Loss landscape"
-    at: str = "final"
-    directions: str = "eigenvectors"
-    normalise: str = "filter"
-    points: int = 51
-    radius: float = 0.5
-    steps: int = 40
-    seed: int = 0
+    at: str = setting(
+        "final", "which weights are the centre of the plane: initial (before training) or final (after it)"
+    )
+    directions: str = setting("eigenvectors", "what spans the plane: eigenvectors (of largest curvature) or random")
+    normalise: str = setting(
+        "filter", "what takes over the norm of its weights in the directions: every filter, every tensor, or none"
+    )
+    points: int = setting(51, "points along each side of the plane, an odd number")
+    radius: float = setting(0.5, "how far the plane reaches from its centre, in units of the rescaled directions")
+    steps: int = setting(40, "Lanczos steps for the eigenvectors, at most")
+    seed: int = setting(0, "seed of the random vectors")
 
     def __post_init__(self) -> None:
         self.require(self.at in ("initial", "final"), f"at must be initial or final, got {self.at!r}.")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml_backend.diagnostic import Diagnostic, Finding, hessian_at
-from sciml_backend.run import BadRequest
+from sciml_backend.run import BadRequest, setting
 
 if TYPE_CHECKING:
     from sciml_backend.objective import Objective
@@ -32,11 +32,11 @@ class PyHessianOpinion(Diagnostic):
     """
 
     label: ClassVar[str] = "PyHessian, a second opinion"
-    steps: int = 100
-    runs: int = 2
-    iterations: int = 100
-    tolerance: float = 1e-3
-    seed: int = 0
+    steps: int = setting(100, "Lanczos steps of the spectral density, at most")
+    runs: int = setting(2, "start vectors of the spectral density")
+    iterations: int = setting(100, "power iterations, and samples of the trace, at most")
+    tolerance: float = setting(1e-3, "relative change at which eigenvalue and trace count as settled")
+    seed: int = setting(0, "seed of the random vectors")
 
     def __post_init__(self) -> None:
         counts = min(self.steps, self.runs, self.iterations)

@@ -14,6 +14,7 @@ import torch
 from sciml_backend.diagnostic import AlongTraining, Finding, TrainingPath, affordable_steps, require_finite, to_numpy
 from sciml_backend.linalg.lanczos import lanczos
 from sciml_backend.linalg.probes import gaussian
+from sciml_backend.run import setting
 
 if TYPE_CHECKING:
     from sciml_backend.objective import Objective
@@ -28,9 +29,9 @@ class Sharpening(AlongTraining):
     """
 
     label: ClassVar[str] = "Sharpening"
-    points: int = 40
-    steps: int = 20
-    seed: int = 0
+    points: int = setting(40, "logged iterations at which the curvature is measured, evenly spread")
+    steps: int = setting(20, "Lanczos steps at each of them, at most")
+    seed: int = setting(0, "seed of the start vector")
 
     def __post_init__(self) -> None:
         self.require(self.points >= 2, f"points must be at least 2, got {self.points}.")

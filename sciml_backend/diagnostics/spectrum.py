@@ -22,6 +22,7 @@ from sciml_backend.linalg.spectral_density import (
     spectral_measure,
     symlog_grid,
 )
+from sciml_backend.run import setting
 
 if TYPE_CHECKING:
     from sciml_backend.objective import Objective
@@ -38,12 +39,14 @@ class Spectrum(Diagnostic):
     """
 
     label: ClassVar[str] = "Hessian spectrum"
-    steps: int = 100
-    probes: int = 4
-    seed: int = 0
-    linear_within: float = 1e-4
-    width: float = 0.1
-    grid: int = 801
+    steps: int = setting(100, "Lanczos steps per start vector, at most")
+    probes: int = setting(4, "start vectors that the density is averaged over")
+    seed: int = setting(0, "seed of the start vectors")
+    linear_within: float = setting(
+        1e-4, "magnitude up to which the axis of eigenvalues is linear; beyond it is logarithmic"
+    )
+    width: float = setting(0.1, "standard deviation of the peak that each node becomes, in decades")
+    grid: int = setting(801, "points of the axis of eigenvalues")
 
     def __post_init__(self) -> None:
         self.require(self.probes >= 2, f"probes must be at least 2 to show the noise, got {self.probes}.")

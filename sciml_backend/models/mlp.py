@@ -14,7 +14,7 @@ from sciml_backend.kernels.taylor_mlp import FusedTerm, available
 from sciml_backend.linalg.polynomial import Polynomial
 from sciml_backend.linalg.taylor import Streams
 from sciml_backend.model import Block, Model
-from sciml_backend.run import BadRequest
+from sciml_backend.run import BadRequest, setting
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class MLP(Model):
     """``depth`` hidden layers of ``width`` tanh units, one output; 2-50-50-50-1 by default (5,301 parameters)."""
 
     label = "Multilayer perceptron"
-    width: int = 50
-    depth: int = 3
-    inputs: int = 2
+    width: int = setting(50, "units of every hidden layer")
+    depth: int = setting(3, "hidden layers")
+    inputs: int = setting(2, "inputs of the network: the coordinates of the problem")
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 2048 or not 1 <= self.depth <= 12:

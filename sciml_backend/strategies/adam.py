@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from sciml_backend.linalg.row_wise import Floats, Integers, norms, to_host
-from sciml_backend.run import BadRequest, Status
-from sciml_backend.strategy import Minimisable, State, Step, Strategy, setting
+from sciml_backend.run import BadRequest, Status, setting
+from sciml_backend.strategy import Minimisable, State, Step, Strategy
 
 REASONS = {
     Status.RUNNING: "",

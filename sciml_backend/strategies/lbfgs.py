@@ -18,8 +18,8 @@ from sciml_backend.linalg.compact_bfgs import CompactPairs
 from sciml_backend.linalg.row_wise import Floats, Integers, dots, moved, norms, to_host
 from sciml_backend.linalg.strong_wolfe import Found, strong_wolfe
 from sciml_backend.linalg.two_loop import TwoLoopPairs
-from sciml_backend.run import Status
-from sciml_backend.strategy import Minimisable, State, Step, Strategy, setting
+from sciml_backend.run import Status, setting
+from sciml_backend.strategy import Minimisable, State, Step, Strategy
 
 LEAST_CURVATURE = 1e-10
 """A pair is kept where y.s exceeds this, as in torch."""

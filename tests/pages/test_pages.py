@@ -172,6 +172,14 @@ def test_methods_name_every_entry_of_the_catalogue(store, visit, catalogue):
     assert catalogue["problems"]["wave"]["equation"] in said
 
 
+def test_methods_say_what_every_setting_means(store, visit, catalogue):
+    settings = catalogue["diagnostics"]["landscape"]["settings"] | catalogue["models"]["mlp"]["settings"]
+    assert settings["radius"]["doc"] and settings["width"]["doc"]
+    shown = str([table.value.to_dict() for table in visit("methods").table])
+    for name, setting in settings.items():
+        assert name in shown and str(setting["default"]) in shown and setting["doc"] in shown
+
+
 @pytest.mark.parametrize("text", ["pinn/convection/lbfgs", "pinn/reaction_diffusion/lbfgs@float64", "pinn/wave/adam"])
 def test_pages_plan_the_runs_that_a_sweep_plans(store, text):
     from pages import choice
