@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,6 +65,45 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_out(parser: argparse.ArgumentParser) -> None:
     """Where Parquet batches go."""
     parser.add_argument("--out", type=Path, help="folder for the Parquet batches (default: the spool of the dashboard)")
+
+
+def out_folder(folder: Path) -> Path:
+    """The folder, made if need be; raises BadRequest, before anything is computed, when results cannot go there."""
+    from sciml_backend.store.spool import require_space
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRequest(f"Results cannot go to {folder}: {error.strerror}; name another folder with --out.") from None
+    if not os.access(folder, os.W_OK):
+        raise BadRequest(f"Results cannot go to {folder}: it is not writable; name another folder with --out.")
+    require_space(folder)
+    return folder
+
+
+@contextmanager
+def progress_bar(total: int, name: str, *, initial: int = 0) -> Iterator[Callable[[int, str], None]]:
+    """A bar on standard error where that is a terminal: a function of the runs that ended and a remark."""
+    try:
+        from tqdm import tqdm
+    except ImportError:  # computing needs torch, numpy, scipy, pandas and pyarrow alone
+        yield lambda done, remark: None
+        return
+    with tqdm(total=total, initial=initial, unit="run", desc=name, disable=None) as bar:
+
+        def show(done: int, remark: str) -> None:
+            bar.set_postfix_str(remark, refresh=False)
+            bar.update(initial + done - bar.n)
+
+        yield show
+
+
+def in_training(progress: Any) -> str:
+    """What a bar says of the runs in training: their iteration and lowest loss."""
+    if not progress.training:
+        return ""
+    first = progress.training[0]
+    return f"iteration {first['iteration']}, loss {min(row['train_loss'] for row in progress.training):.2e}"
 
 
 def parsed_map(text: str) -> MapName:

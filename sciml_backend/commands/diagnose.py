@@ -7,7 +7,19 @@ import uuid
 from typing import Any
 
 from sciml_backend import paths
-from sciml_backend.command import Command, add_device, add_map, add_out, add_runs, plan, say, setting
+from sciml_backend.command import (
+    Command,
+    add_device,
+    add_map,
+    add_out,
+    add_runs,
+    in_training,
+    out_folder,
+    plan,
+    progress_bar,
+    say,
+    setting,
+)
 from sciml_backend.run import BadRequest
 
 
@@ -30,30 +42,38 @@ class Diagnose(Command):
         from sciml_backend import catalog, sweep
         from sciml_backend.store import spool
 
-        catalog.entry("diagnostics", args.what)
-        specs = plan(args)
-        if len(specs) != 1:
-            raise BadRequest(
-                f"`diagnose` measures one run and this names {len(specs):,}: give --data, --seed and each coefficient "
-                "one value."
-            )
-        spec, folder = specs[0], args.out or paths.spool_new()
-        try:
-            initial, final, _ = spool.read_weights(spec.cell_id)
-        except BadRequest:
-            say("This run is not stored yet; training it first.")
-            (record,) = next(iter(sweep.train(specs, device=args.device, threads=args.threads)))
-            axis = catalog.problem(spec.problem).axis.name
-            spool.write_runs([record], folder, batch_id=f"run-{uuid.uuid4().hex}", axis=axis)
-            initial, final = record.theta_initial, record.theta_final
-        if initial is None or final is None:
-            raise BadRequest("This run was stored without its weights; train it again with `run`.")
+        diagnostic = catalog.entry("diagnostics", args.what).cls
         settings = {}
         for pair in args.settings:
             key, sign, text = pair.partition("=")
             if not sign:
                 raise BadRequest(f"--with takes NAME=VALUE, got {pair!r}.")
             settings[key] = setting(text)
+        diagnostic.of(settings)  # refused before anything is trained
+        specs = plan(args)
+        if len(specs) != 1:
+            raise BadRequest(
+                f"`diagnose` measures one run and this names {len(specs):,}: give --data, --seed and each coefficient "
+                "one value."
+            )
+        spec, folder = specs[0], out_folder(args.out or paths.spool_new())
+        try:
+            initial, final, _ = spool.read_weights(spec.cell_id)
+        except BadRequest:
+            say("This run is not stored yet; training it first.")
+            with progress_bar(1, str(spec.map)) as bar:
+                trained = sweep.train(
+                    specs,
+                    device=args.device,
+                    threads=args.threads,
+                    on_progress=lambda p: bar(p.done, in_training(p)),
+                )
+                (record,) = next(iter(trained))
+            axis = catalog.problem(spec.problem).axis.name
+            spool.write_runs([record], folder, batch_id=f"run-{uuid.uuid4().hex}", axis=axis)
+            initial, final = record.theta_initial, record.theta_final
+        if initial is None or final is None:
+            raise BadRequest("This run was stored without its weights; train it again with `run`.")
         artifact = sweep.diagnose(
             spec,
             args.what,

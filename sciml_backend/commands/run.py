@@ -7,7 +7,18 @@ import uuid
 from typing import Any
 
 from sciml_backend import paths
-from sciml_backend.command import Command, add_device, add_map, add_out, add_runs, plan, table
+from sciml_backend.command import (
+    Command,
+    add_device,
+    add_map,
+    add_out,
+    add_runs,
+    in_training,
+    out_folder,
+    plan,
+    progress_bar,
+    table,
+)
 from sciml_backend.run import BadRequest
 
 COLUMNS = "coefficients data seed dtype status train_loss test_error heldout_error".split()
@@ -36,12 +47,19 @@ class Run(Command):
                 f"`run` trains one cell and this names {len(cells):,}: give --data one value and each coefficient "
                 "one value with --set, or use `sweep`."
             )
-        folder = args.out or paths.spool_new()
+        folder = out_folder(args.out or paths.spool_new())
         axis = catalog.problem(specs[0].problem).axis.name
         records = []
-        for done in sweep.train(specs, device=args.device, threads=args.threads):
-            spool.write_runs(done, folder, batch_id=f"run-{uuid.uuid4().hex}", axis=axis)
-            records += done
+        with progress_bar(len(specs), str(specs[0].map)) as bar:
+            for done in sweep.train(
+                specs,
+                device=args.device,
+                threads=args.threads,
+                batch_rows=len(specs),
+                on_progress=lambda p: bar(p.done, in_training(p)),
+            ):
+                spool.write_runs(done, folder, batch_id=f"run-{uuid.uuid4().hex}", axis=axis)
+                records += done
         found = [record.to_json() for record in sorted(records, key=lambda r: r.spec.seed)]
         return found if args.seeds is not None else found[0]
 

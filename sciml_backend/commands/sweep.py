@@ -7,12 +7,21 @@ import multiprocessing
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from sciml_backend import paths
-from sciml_backend.command import Command, add_device, add_map, add_out, add_runs, parsed_map, plan
+from sciml_backend.command import (
+    Command,
+    add_device,
+    add_map,
+    add_out,
+    add_runs,
+    out_folder,
+    parsed_map,
+    plan,
+    progress_bar,
+)
 from sciml_backend.run import BadRequest, RunRecord, RunSpec
 
 
@@ -37,18 +46,17 @@ class Sweep(Command):
             raise BadRequest(f"--workers is at least 1, got {args.workers}.")
         specs = plan(args)
         name = parsed_map(args.map)
-        folder = args.out / Path(str(specs[0].map)) if args.out else paths.spool_new()
+        folder = out_folder(args.out / Path(str(specs[0].map)) if args.out else paths.spool_new())
         known = spool.existing_cells(*([folder] if args.out else []))
         missing = [s for s in specs if s.cell_id not in known]
         axis = catalog.problem(name.problem).axis.name
         work = [(batch, args.device, args.threads) for batch in batches(missing, device=args.device)]
         counts: Counter[str] = Counter()
-        with _bar(len(specs), len(specs) - len(missing), str(specs[0].map)) as bar:
+        with progress_bar(len(specs), str(specs[0].map), initial=len(specs) - len(missing)) as bar:
             for records in _trained(work, workers=args.workers):
                 spool.write_runs(records, folder, batch_id=f"sweep-{uuid.uuid4().hex}", axis=axis)
                 counts.update(r.status.name.lower() for r in records)
-                if bar is not None:
-                    bar.update(len(records))
+                bar(sum(counts.values()), "")
         return {
             "map": str(specs[0].map),
             "runs": len(specs),
@@ -64,14 +72,6 @@ class Sweep(Command):
             f"{result['map']}: {result['runs']} runs, {result['existed']} existed, {result['trained']} trained "
             f"({statuses}) into {result['folder']}"
         )
-
-
-def _bar(total: int, initial: int, name: str) -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError:  # computing needs torch, numpy, scipy, pandas and pyarrow alone
-        return nullcontext()
-    return tqdm(total=total, initial=initial, unit="run", desc=name)
 
 
 def _train(work: tuple[list[RunSpec], str, int]) -> list[RunRecord]:

@@ -29,16 +29,20 @@ def kind(spec: RunSpec) -> tuple[str, ...]:
 
 
 def batches(
-    specs: Sequence[RunSpec], *, device: str = "cpu", fits: Callable[[RunSpec], int] | None = None
+    specs: Sequence[RunSpec],
+    *,
+    device: str = "cpu",
+    most: int | None = None,
+    fits: Callable[[RunSpec], int] | None = None,
 ) -> Iterator[list[RunSpec]]:
     """Split runs into batches, those with most data first; the order within a batch is the given one.
 
-    ``fits`` says how many runs like one fit into memory (see ``rows_that_fit``).
+    ``most`` overrides ``rows``; ``fits`` says how many runs like one fit into memory (see ``rows_that_fit``).
     """
     ordered = sorted(specs, key=lambda spec: (-spec.data, kind(spec)))
     for _, group in groupby(ordered, key=kind):
         alike = list(group)
-        size = rows(alike[0].data, device=device)
+        size = most or rows(alike[0].data, device=device)
         if fits is not None:
             size = min(size, fits(alike[0]))
         yield from (alike[at : at + size] for at in range(0, len(alike), size))

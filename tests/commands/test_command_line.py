@@ -45,8 +45,8 @@ def test_a_run_prints_its_record(atlas: Any) -> None:
 
 
 def test_several_seeds_are_one_batch(atlas: Any) -> None:
-    records = ok(atlas("run", MAP, "--set", "beta=5", "--data", "100", "--seeds", "0,1,2", *SMALL, "--json"))
-    assert [r["seed"] for r in records] == [0, 1, 2] and {r["batch_rows"] for r in records} == {3}
+    records = ok(atlas("run", MAP, "--set", "beta=5", "--data", "6000", "--seeds", "0,1,2,3,4", *SMALL, "--json"))
+    assert [r["seed"] for r in records] == [0, 1, 2, 3, 4] and {r["batch_rows"] for r in records} == {5}
 
 
 def test_a_sweep_resumes_and_its_map_has_regimes(atlas: Any, tmp_path: Path) -> None:
@@ -105,6 +105,20 @@ def test_bad_input_is_one_sentence_and_changes_nothing(atlas: Any, tmp_path: Pat
     assert done.returncode == 2, done.stdout
     assert said in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_folder_that_cannot_take_results_is_refused_before_anything_is_computed(atlas: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for verb, words in (("run", []), ("sweep", []), ("diagnose", ["--what", "solution"])):
+        done = atlas(verb, MAP, "--set", "beta=5", "--data", "100", *words, "--out", str(tmp_path / "file"))
+        assert done.returncode == 2 and "name another folder with --out" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_diagnostics_setting_is_checked_before_its_run_is_trained(atlas: Any, tmp_path: Path) -> None:
+    words = ["diagnose", MAP, "--set", "beta=5", "--data", "100", "--what", "landscape", "--with", "radios=1", *SMALL]
+    done = atlas(*words)
+    assert done.returncode == 2 and "no setting 'radios'" in done.stderr and not list(tmp_path.rglob("*.parquet"))
 
 
 def test_every_verb_explains_itself(atlas: Any) -> None:
