@@ -32,8 +32,7 @@ def compact(folder: Path) -> tuple[int, int]:
         rows = [row for path in old if headers[path].kind == kind for row in _rows(path, kind)]
         distinct = {(row["cell_id"], row.get("request_key")): row for row in _failures_last(rows)[::-1]}
         ordered = sorted(distinct.values(), key=_order)
-        cells = "\n".join(row["cell_id"] for row in ordered)
-        new += write_rows(kind, ordered, folder, batch_id=f"compact-{hashlib.sha256(cells.encode()).hexdigest()[:16]}")
+        new += write_rows(kind, ordered, folder, batch_id=_identity(kind, ordered))
     for path in set(old) - set(new):
         path.unlink()
     return len(old), len(new)
@@ -41,6 +40,12 @@ def compact(folder: Path) -> tuple[int, int]:
 
 def _rows(path: Path, kind: str) -> list[dict[str, Any]]:
     return read_columns(path, SCHEMAS[kind].names)
+
+
+def _identity(kind: str, rows: list[dict[str, Any]]) -> str:
+    """The batch's name, made of what its rows are of: runs and diagnostics of the same cells have two."""
+    lines = "\n".join([kind, *(f"{row['cell_id']} {row.get('request_key', '')}" for row in rows)])
+    return f"compact-{hashlib.sha256(lines.encode()).hexdigest()[:16]}"
 
 
 def _failures_last(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -61,10 +61,11 @@ def take_in(cursor: duckdb.DuckDBPyConnection, *, everything: bool = False) -> R
     """Store what is new in the shipped results and in the spool; with ``everything`` also what the index lost."""
     if everything:
         sweep_drafts(paths.spool_new())
-        # A shipped file may have been mended since.
+        # A shipped file may have been mended since, and the one that a file repeats may be gone.
         cursor.execute("DELETE FROM quarantine WHERE file LIKE 'results/%'")
-    files = cursor.execute("SELECT file FROM ingest_log UNION SELECT file FROM quarantine").fetchall()
-    settled = {file for (file,) in files}
+        cursor.execute("DELETE FROM repetition")
+    known = "SELECT file FROM ingest_log UNION SELECT file FROM quarantine UNION SELECT file FROM repetition"
+    settled = {file for (file,) in cursor.execute(known).fetchall()}
     kept = [*batch_files(paths.results()), *(_batches_in(paths.spool_done()) if everything else ())]
     fresh = [path for path in kept if log_name(path) not in settled] + _batches_in(paths.spool_new())
     fresh.sort(key=_arrival)
@@ -202,12 +203,25 @@ def _log(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery]) -> N
 
 
 def _settle_repetition(cursor: duckdb.DuckDBPyConnection, delivery: Delivery) -> None:
-    """A repeated batch is dropped, unless it is the very file that was stored and only its move is missing."""
-    stored = cursor.execute("SELECT 1 FROM ingest_log WHERE file = ?", [delivery.file]).fetchone()
-    if stored:
+    """Drop a repeated batch, unless it is the stored file itself or that one is gone: then this one is kept for it."""
+    batch_id = delivery.header.batch_id
+    stored = cursor.execute("SELECT file FROM ingest_log WHERE batch_id = ?", [batch_id]).fetchone()
+    if stored is None:  # the file it repeats was rejected just now: the next round stores this one
+        return
+    if stored[0] == delivery.file or not _is_there(stored[0]):
         _move_from_new(delivery.path, paths.spool_done())
+        cursor.execute("UPDATE ingest_log SET file = ? WHERE batch_id = ?", [delivery.file, batch_id])
     elif delivery.path.parent == paths.spool_new():
         delivery.path.unlink(missing_ok=True)
+    else:
+        cursor.execute("INSERT INTO repetition VALUES (?)", [delivery.file])
+
+
+def _is_there(file: str) -> bool:
+    try:
+        return locate(file).exists()
+    except BadRequest:
+        return False
 
 
 def _quarantine(cursor: duckdb.DuckDBPyConnection, path: Path, reason: str) -> None:

@@ -99,4 +99,7 @@ CREATE TABLE ingest_log (
     ingested_at TIMESTAMP
 );
 
+-- Files that repeat a stored batch and stay where they are: they are not looked at again.
+CREATE TABLE repetition (file VARCHAR);
+
 CREATE TABLE quarantine (file VARCHAR, reason VARCHAR, ts TIMESTAMP);

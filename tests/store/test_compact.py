@@ -35,6 +35,17 @@ def test_compaction_keeps_every_row_in_fewer_smaller_files(folders, record):
     assert compact(paths.results()) == (2, 2)
 
 
+def test_a_run_and_its_diagnostic_get_two_identities(folders, record):
+    cell = record(5)
+    found = Artifact(cell_id=cell.spec.cell_id, kind="hessian_extremes", numbers={"lambda_max": 2.0})
+    deliver([cell], "a")
+    spool.write_artifacts([found], paths.results(), batch_id="b")
+    assert compact(paths.results()) == (2, 2)
+    with Store.open() as store:
+        assert queries.artifact(store, cell.spec.cell_id, "hessian_extremes").numbers == {"lambda_max": 2.0}
+        assert queries.weights(store, cell.spec.cell_id).final == cell.theta_final
+
+
 def test_the_run_that_readers_show_is_the_one_that_stays(folders, record):
     deliver([record(5, status=Status.FAILED, train_loss=None)], "a")
     deliver([record(5, train_loss=0.25)], "b")

@@ -92,6 +92,32 @@ def test_repeated_late_and_reordered_deliveries_are_stored_once(store, record):
     assert not list(paths.spool_new().iterdir())
 
 
+def test_a_lost_batch_comes_back_by_importing_it(store, record, tmp_path):
+    path = deliver([record(5)], "job:0", tmp_path / "elsewhere")
+    for _ in range(2):
+        transfer.import_file(path)
+        store.ingest()
+        (stored,) = paths.spool_done().iterdir()
+        stored.unlink()
+    again = deliver([record(5, train_loss=0.5)], "job:0")  # the same cells in another file
+    store.ingest()
+    assert [p.name for p in paths.spool_done().iterdir()] == [again.name] and not list(paths.spool_new().iterdir())
+    assert store.rows("SELECT file FROM ingest_log WHERE batch_id = 'job:0'") == [(f"spool/{again.name}",)]
+    assert queries.weights(store, record(5).spec.cell_id).final == record(5).theta_final
+    assert len(queries.runs(store, MAP)) == 1
+
+
+def test_a_repetition_among_shipped_results_is_looked_at_once(store, record):
+    first = deliver([record(5)], "sweep:0", paths.results() / "a")
+    second = deliver([record(5, train_loss=0.5)], "sweep:0", paths.results() / "b")
+    assert store.ingest() == Report(batches=1, repeated=1)
+    assert store.ingest() == Report()
+    assert first.exists() and second.exists()
+    first.unlink()
+    assert store.ingest(everything=True) == Report(repeated=1)
+    assert store.rows("SELECT file FROM ingest_log WHERE kind = 'runs'") == [(f"results/b/{second.name}",)]
+
+
 def test_a_cell_in_two_batches_keeps_its_first_run(store, record):
     deliver([record(5), record(6)], "job:0")
     store.ingest()
