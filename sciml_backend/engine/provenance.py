@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
@@ -15,12 +18,23 @@ from sciml_backend.run import BadRequest
 
 def versions() -> str:
     """Versions of the code and of what computes, as one line."""
-    found = {"regime-atlas": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    code = f"{__version__}+{_sources()}"
+    found = {"regime-atlas": code, "python": platform.python_version(), "torch": torch.__version__}
     try:
         found["numpy"] = version("numpy")
     except PackageNotFoundError:  # pragma: no cover - numpy is always there
         pass
     return " ".join(f"{name} {number}" for name, number in found.items())
+
+
+@cache
+def _sources() -> str:
+    """A hash of this package's code: which code made a run, whatever its version says."""
+    package = Path(__file__).resolve().parents[1]
+    content = hashlib.sha256()
+    for path in sorted(p for p in package.rglob("*") if p.suffix in (".py", ".c")):
+        content.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return content.hexdigest()[:8]
 
 
 def kernels(objective: str) -> str:

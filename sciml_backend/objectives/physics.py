@@ -57,10 +57,18 @@ class _TermAt:
 
         self._residual([_SlotField(as_point(self.coordinates, p), blank, note) for p in self.points], coefficients)
         self.streams, self.carried = plan.layout(self.runs)
+        self._there: tuple[Tensor, Streams, dict[str, Tensor]] | None = None
 
     @property
     def n(self) -> int:
         return int(self.points.shape[1])
+
+    def on(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Streams, dict[str, Tensor]]:
+        """Points, streams and coefficients of all runs on a device; they travel there once."""
+        if self._there is None:
+            columns = {name: column.to(device, dtype) for name, column in self.coefficients.items()}
+            self._there = self.points.to(device, dtype), self.streams.to(dtype, device), columns
+        return self._there
 
     def _residual(self, fields: Sequence[_SlotField], coefficients: Mapping[str, Tensor]) -> Any:
         return self.term.residual(*cast("list[Field]", fields), coefficients)
@@ -184,11 +192,11 @@ class Physics(Objective):
     # -- the differentiable path --------------------------------------------------------------------------------
 
     def _placed(self, term: _TermAt, index: Tensor | None) -> tuple[Tensor, Streams, dict[str, Tensor]]:
-        streams = term.streams if index is None else term.streams.rows(index)
-        coefficients = {
-            k: (v if index is None else v[index]).to(self.device, self.dtype) for k, v in term.coefficients.items()
-        }
-        return term.points.to(self.device, self.dtype), streams.to(self.dtype, self.device), coefficients
+        points, streams, coefficients = term.on(self.device, self.dtype)
+        if index is None:
+            return points, streams, coefficients
+        at = index.to(self.device)
+        return points, streams.rows(at), {name: column[at] for name, column in coefficients.items()}
 
     def _term_residual(self, term: _TermAt, theta: Tensor, piece: slice = slice(None)) -> Tensor:
         points, streams, coefficients = self._placed(term, self._index(theta))

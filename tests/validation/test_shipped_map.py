@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import sciml_backend
-from sciml_backend.regimes import Threshold, Thresholds, matrix
+from sciml_backend.regimes import Threshold, Thresholds
 from sciml_backend.regimes.boundaries import boundaries
 
 NAME = "pinn/convection/lbfgs"
@@ -47,10 +47,10 @@ def test_the_test_boundary_is_within_a_cell_of_the_published_one(computed: pd.Da
     ours, theirs = lines(computed), lines(grid("published"))
     apart = np.sqrt(((ours[:, None] - theirs[None]) ** 2).sum(-1)).min(1)
     print(f"\ntest boundary to the published one, in cells: median {np.median(apart):.2f}, max {apart.max():.2f}")
-    assert np.median(apart) <= 1.0
+    assert apart.max() <= 1.0
 
 
-def test_thresholds_are_those_of_table_5(computed: pd.DataFrame) -> None:
+def test_thresholds_are_within_a_factor_of_two_of_table_5(computed: pd.DataFrame) -> None:
     train, test = Thresholds(train=Threshold(), test=Threshold()).of(computed)
     print(f"\nthresholds: train {train:.4g} (published 0.0038), test {test:.4g} (published 0.434)")
-    assert matrix(computed, "train_loss").shape == (12, 12)
+    assert 0.5 < train / 0.0038 < 2 and 0.5 < test / 0.434 < 2
