@@ -47,15 +47,6 @@ PANELS = {
 }
 """The digitised panels of Fig. 1; for the last two the strategy is the one in the paper's text (discrepancies.csv)."""
 
-_SYSTEMS = {
-    "1D Convection": "convection",
-    "1D Reaction": "reaction",
-    "2D Poisson": "poisson_2d",
-    "2D Advection-Diffusion": "advection_diffusion",
-    "2D Darcy Flow": "darcy",
-    "Nonlinear Damped Pendulum": "pendulum",
-}
-
 
 def readings() -> pd.DataFrame:
     """The digitised cells in long form: name, x, y, metric, value, uncertainty, censored, quality, note."""
@@ -73,27 +64,6 @@ def readings() -> pd.DataFrame:
             "note": table["figure"] + ", " + table["strategy"] + "; " + table["note"],
         }
     )
-
-
-def thresholds(name: MapName) -> tuple[float, float] | None:
-    """The paper's Table 5: (train, test) thresholds of a map, or None where it has none."""
-    table = pd.read_csv(paths.published() / "table5_thresholds.csv")
-    families = table["model"].str.lower()
-    strategies = table["strategy"].str.lower().str.replace("-", "")
-    rows = table[
-        (families == name.family) & (table["system"].map(_SYSTEMS) == name.problem) & (strategies == name.strategy)
-    ]
-    if rows.empty or name.variant:
-        return None
-    train, test = rows[["train_threshold", "test_threshold"]].to_numpy(dtype=float)[0]
-    return float(train), float(test)
-
-
-def boundaries(name: MapName) -> pd.DataFrame:
-    """Points of the published boundaries of a map: boundary, threshold_perturbation_pct, x_index, y_index, …"""
-    table = pd.read_csv(paths.published() / "boundaries_digitised.csv")
-    panels = [panel for panel, known in PANELS.items() if known.map == name]
-    return table[table["panel"].isin(panels)].reset_index(drop=True)
 
 
 def load(cursor: duckdb.DuckDBPyConnection) -> bool:

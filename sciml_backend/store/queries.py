@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from sciml_backend.run import PROTOCOL_VERSION, Artifact, BadRequest, MapName, Setting
-from sciml_backend.store.published import NO_PROTOCOL_VERSION, boundaries, thresholds
+from sciml_backend.store.published import NO_PROTOCOL_VERSION
 from sciml_backend.store.spool import Weights, locate, read_artifact, read_weights
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ __all__ = [
     "diagnostic_grid",
     "known_cells",
     "maps",
-    "published_boundaries",
-    "published_thresholds",
     "published_values",
     "quarantined",
     "regime_grid",
@@ -37,9 +35,6 @@ __all__ = [
 ]
 
 _ENDED = "status IN ('converged', 'stalled', 'budget_spent', 'reported')"
-
-published_boundaries = boundaries
-published_thresholds = thresholds
 
 
 def maps(store: Store) -> pd.DataFrame:

@@ -55,14 +55,6 @@ def test_published_cells_equal_the_table(store):
     assert runs["seed"].isna().all() and set(runs["status"]) == {"reported"}
 
 
-def test_published_thresholds_and_boundaries_are_found_by_map():
-    assert queries.published_thresholds(MAP) == (0.0038, 0.434)
-    assert queries.published_thresholds(FLOAT64) is None
-    assert queries.published_thresholds(MapName.parse("pinn/wave/lbfgs")) is None
-    assert set(queries.published_boundaries(MAP)["boundary"]) == {"train", "test"}
-    assert queries.published_boundaries(FLOAT64).empty
-
-
 def test_variants_are_maps_of_their_own(store, record, deliver):
     deliver([record(5), record(5, dtype="float64", variant="float64", train_loss=0.5)], "job:0")
     assert queries.regime_grid(store, MAP)["train_loss"].tolist() == [0.01]
