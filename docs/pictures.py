@@ -10,7 +10,7 @@ from PIL import Image
 
 import sciml_backend
 from sciml_backend.figures.regime_map import regime_map
-from sciml_backend.regimes import Thresholds, boundaries, complete, default_thresholds, labelled
+from sciml_backend.regimes import Thresholds, boundaries, complete, footing, labelled
 from sciml_backend.run import MapName
 
 HERE = Path(__file__).parent
@@ -47,13 +47,18 @@ def sheet(rows: list[list[Image.Image]]) -> Image.Image:
     return page.quantize(128)
 
 
+def thresholds_of(grid: pd.DataFrame) -> Thresholds:
+    """As the map's page starts."""
+    published = means(NAME, source="published")
+    return footing(MapName.parse(NAME), grid, xs=published["x"], ys=published["y"], published=published).thresholds
+
+
 def published_and_computed() -> None:
     """The float32 map beside the published one."""
     rows = []
     for source, label in (("computed", "computed here"), ("published", "published")):
         grid = means(NAME, source=source)
-        filled = len(grid) / 144 if source == "computed" else 1.0
-        thresholds, _ = default_thresholds(MapName.parse(NAME), filled=filled)
+        thresholds = thresholds_of(grid) if source == "computed" else Thresholds()
         rows.append(
             [
                 panel(grid, "train_loss", f"Training loss, {label}", thresholds),
@@ -67,7 +72,7 @@ def precision() -> None:
     """How regime II moves between float32 and float64, on the cells that both have, with one pair of thresholds."""
     single, double = means(NAME), means(f"{NAME}@float64")
     both = single.merge(double[["x", "y"]], on=["x", "y"])
-    thresholds, _ = default_thresholds(MapName.parse(NAME), filled=0.0)
+    thresholds = thresholds_of(both)
     row = [
         panel(both, "train_loss", "Training loss, float32", thresholds, log=True),
         panel(double, "train_loss", "Training loss, float64", thresholds, log=True),

@@ -22,10 +22,11 @@ def view(chosen: Choice) -> None:
     """Everything that moves with a threshold or a click."""
     address.hold(address.CELL, address.DISPLAY)
     grid = complete(chosen)
-    thresholds, levels = threshold_controls.ask(chosen, grid)
+    footing, levels = threshold_controls.ask(chosen, grid)
+    thresholds = footing.thresholds
     cells = regimes.labelled(grid, thresholds)
     selected = st.session_state["x"], st.session_state["y"]
-    _legend(chosen, cells, thresholds)
+    _legend(chosen, cells, footing)
     lines = regimes.boundaries(cells, thresholds, levels=levels)
     for column, (metric, title) in zip(st.columns(2, gap="medium"), PANELS.items(), strict=True):
         with column:
@@ -35,17 +36,17 @@ def view(chosen: Choice) -> None:
     address.keep(address.MAP, address.CELL, address.THRESHOLDS, address.DISPLAY)
 
 
-def _legend(chosen: Choice, cells: pd.DataFrame, thresholds: regimes.Thresholds) -> None:
+def _legend(chosen: Choice, cells: pd.DataFrame, footing: regimes.Footing) -> None:
     """Each regime's share, the thresholds in numbers, and what they rest on."""
     shares = regimes.shares(cells["label"])
-    train, test = thresholds.of(cells)
+    train, test = footing.thresholds.of(cells)
     parts = [f"**{r.value}** {NAMES[r.value]} {_percent(shares[r.value])}" for r in regimes.REGIMES]
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.markdown("&emsp;".join(parts), help=_REGIMES, width="content")
         st.markdown(f"T train = {words.number(train)}&emsp;T test = {words.number(test)}", help=_LOW, width="content")
         _display(chosen)
-    if note := threshold_controls.note(chosen, cells):
-        st.caption(note)
+    if footing.note:
+        st.caption(footing.note)
 
 
 NAMES = {"I": "well-trained", "II": "under-trained", "III": "over-trained", "IV": "train high, test low"}

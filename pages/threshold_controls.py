@@ -8,7 +8,6 @@ import streamlit as st
 from pages import address, results
 from pages.choice import Choice
 from sciml_backend import regimes
-from sciml_backend.regimes.presets import FULL
 
 RULES = {"range": "Share of the range", "percentile": "Percentile", "absolute": "Value"}
 _RULE = (
@@ -18,8 +17,8 @@ _RULE = (
 _PERTURBATION = "Boundaries are also drawn where the number of the rule is this much smaller or larger, and half of it."
 
 
-def ask(chosen: Choice, grid: pd.DataFrame) -> tuple[regimes.Thresholds, tuple[float, ...]]:
-    """The thresholds and the five perturbation levels as set in the controls."""
+def ask(chosen: Choice, grid: pd.DataFrame) -> tuple[regimes.Footing, tuple[float, ...]]:
+    """The thresholds, with what they rest on, and the five perturbation levels as set in the controls."""
     address.hold(address.THRESHOLDS)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rule = st.segmented_control(
@@ -35,35 +34,16 @@ def ask(chosen: Choice, grid: pd.DataFrame) -> tuple[regimes.Thresholds, tuple[f
     thresholds = regimes.Thresholds(
         train=regimes.Threshold(rule=rule, value=train, **span),
         test=regimes.Threshold(rule=rule, value=test, **span),
-        reference=reference(chosen, grid),
     )
-    return thresholds, regimes.perturbations(size)
+    return footing(chosen, grid, thresholds), regimes.perturbations(size)
 
 
-def reference(chosen: Choice, grid: pd.DataFrame) -> pd.DataFrame | None:
-    """The published map, for thresholds of a computed map of which too little is there yet."""
-    if chosen.source != "computed" or filled(grid) >= FULL:
-        return None
+def footing(chosen: Choice, grid: pd.DataFrame, thresholds: regimes.Thresholds) -> regimes.Footing:
+    """The thresholds with what they rest on; published maps are full."""
+    if chosen.source != "computed":
+        return regimes.Footing(thresholds)
     published = results.grid(str(chosen.published_name), "published")
-    return None if published.empty else published
-
-
-def filled(grid: pd.DataFrame) -> float:
-    """The share of a map's cells that have a value; ``grid`` is complete."""
-    return float((grid["n_seeds"] > 0).mean()) if len(grid) else 0.0
-
-
-def note(chosen: Choice, grid: pd.DataFrame) -> str:
-    """What the thresholds rest on when that is not the map itself; empty when it is."""
-    share = filled(grid)
-    if chosen.source != "computed" or share >= FULL:
-        return ""
-    there = f"{round(share * len(grid))} of {len(grid)} cells are computed"
-    if st.session_state["rule"] == "absolute":
-        return f"{there}."
-    if reference(chosen, grid) is not None:
-        return f"{there}; until the map is full, the rule reads the published map's values."
-    return f"{there}; the thresholds rest on these and will move until the map is full."
+    return regimes.footing(chosen.name, grid, thresholds, xs=chosen.x.values, ys=chosen.y.values, published=published)
 
 
 def _number(rule: str, side: str, words: str) -> float:

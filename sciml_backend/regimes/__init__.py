@@ -2,9 +2,10 @@
 
 from sciml_backend.regimes.boundaries import LEVELS, Boundary, boundaries, perturbations
 from sciml_backend.regimes.cells import axes, complete, matrix
+from sciml_backend.regimes.footing import Footing, footing
 from sciml_backend.regimes.improvement import improvement, paired_improvement
 from sciml_backend.regimes.labels import REGIMES, Regime, label, labelled, shares
-from sciml_backend.regimes.presets import default_thresholds, figure_1_thresholds, paper_boundaries, paper_thresholds
+from sciml_backend.regimes.presets import figure_1_thresholds, paper_boundaries, paper_thresholds
 from sciml_backend.regimes.summary import summary
 from sciml_backend.regimes.thresholds import RULES, Threshold, Thresholds
 
@@ -13,14 +14,15 @@ __all__ = [
     "REGIMES",
     "RULES",
     "Boundary",
+    "Footing",
     "Regime",
     "Threshold",
     "Thresholds",
     "axes",
     "boundaries",
     "complete",
-    "default_thresholds",
     "figure_1_thresholds",
+    "footing",
     "improvement",
     "label",
     "labelled",

@@ -33,23 +33,6 @@ def paper_thresholds() -> dict[MapName, Thresholds]:
     }
 
 
-FULL = 0.95
-"""The share of a map's cells that must have a value before its own percentiles decide what is low."""
-
-
-def default_thresholds(name: MapName, *, filled: float) -> tuple[Thresholds, str]:
-    """Thresholds to start from when ``filled`` in [0, 1] of a map's cells have a value, and the sentence that says why.
-
-    The percentiles of a map that is being filled move with every cell, so Table 5 stands in where it has the map.
-    """
-    paper = paper_thresholds().get(MapName(name.family, name.problem, name.strategy))
-    if filled >= FULL:
-        return Thresholds(), "Thresholds come from this map's own range of values."
-    if paper is None:
-        return Thresholds(), f"Thresholds are provisional: {filled:.0%} of the map is computed."
-    return paper, f"Thresholds are the published ones (Table 5): {filled:.0%} of the map is computed."
-
-
 FIGURE_1_FRACTIONS = {
     MapName("pinn", "convection", "lbfgs"): (0.30, 0.30),
     MapName("pino", "darcy", "lbfgs"): (0.46, 0.39),

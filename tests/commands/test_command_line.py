@@ -62,6 +62,16 @@ def test_a_sweep_resumes_and_its_map_has_regimes(atlas: Any, tmp_path: Path) -> 
     assert set(found["cells"][0]) == {"x", "y", "train", "test", "seeds", "label"}
 
 
+def test_a_map_that_is_not_full_is_labelled_as_its_page_labels_it(atlas: Any) -> None:
+    ok(atlas("run", MAP, "--set", "beta=5", "--data", "100", "--set", "max_epochs=1", "--json"))
+    name = f"{MAP}@max_epochs=1"
+    found = ok(atlas("regimes", name, "--perturbation", "0.4", "--json"))
+    published = ok(atlas("regimes", MAP, "--source", "published", "--json"))
+    assert found["thresholds"] == published["thresholds"] and found["filled"] == pytest.approx(1 / 144)
+    assert found["thresholds_note"].startswith("1 of 144 cells are computed; until the map is full, the rule reads")
+    assert {b["level"] for b in found["boundaries"]} == {-0.4, -0.2, 0.0, 0.2, 0.4}
+
+
 def test_published_regimes_come_from_the_shipped_tables(atlas: Any) -> None:
     found = ok(atlas("regimes", MAP, "--source", "published", "--json"))
     assert len(found["cells"]) == 144 and found["boundaries"]

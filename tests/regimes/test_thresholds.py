@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sciml_backend.regimes import Threshold, Thresholds, default_thresholds, paper_thresholds
+from sciml_backend.regimes import Threshold, Thresholds, paper_thresholds
 from sciml_backend.run import BadRequest, MapName
 
 
@@ -73,12 +73,3 @@ def test_a_map_that_is_not_full_borrows_the_values_of_another():
     full = pd.DataFrame({"x": [1, 2, 3], "y": [1, 1, 1], "train_loss": [0.0, 0.5, 1.0], "test_error": [0.0, 1.0, 2.0]})
     borrowing = Thresholds(reference=full)
     assert borrowing.of(full.head(1), 1.2) == Thresholds().of(full, 1.2) != Thresholds().of(full.head(1), 1.2)
-
-
-def test_a_map_that_is_being_filled_starts_from_the_published_thresholds():
-    convection, wave = MapName.parse("pinn/convection/lbfgs@float64"), MapName.parse("pinn/wave/lbfgs")
-    chosen, why = default_thresholds(convection, filled=0.5)
-    assert (chosen.train.rule, chosen.train.value, "published" in why) == ("absolute", 0.0038, True)
-    assert default_thresholds(convection, filled=1.0)[0] == Thresholds()
-    chosen, why = default_thresholds(wave, filled=0.25)
-    assert chosen == Thresholds() and "provisional: 25%" in why
