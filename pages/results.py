@@ -57,7 +57,7 @@ def artifact(cell_id: str, kind: str, settings: tuple[tuple[str, Setting], ...] 
 
 
 def known_cells(cell_ids: tuple[str, ...]) -> frozenset[str]:
-    """Those of the cells that have a run."""
+    """Those of the cells that have a run which did not fail."""
     return _known_cells(*_now(), cell_ids)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from jobs.kind import Report, Task
 from jobs.parts import batch_id
@@ -12,10 +12,10 @@ from sciml_backend.store import spool
 
 
 def run(task: Task, *, report: Report, should_stop: Callable[[], bool]) -> None:
-    """Train the task's cells that have no stored run yet, on ``task.spec["device"]``."""
+    """Train the task's cells that have no stored run yet, or one that failed, on ``task.spec["device"]``."""
     stored = spool.existing_cells()
     wanted = [cell for cell in task.cells if cell.cell_id not in stored]
-    parts = _Parts(task, wanted)
+    parts = _Parts(task, wanted, failed=spool.failed_cells())
     n_stored = len(task.cells) - len(wanted)
 
     def on_progress(progress: sweep.Progress) -> None:
@@ -34,11 +34,13 @@ def run(task: Task, *, report: Report, should_stop: Callable[[], bool]) -> None:
 class _Parts:
     """Collects records and writes a part to the spool when its last cell is there."""
 
-    def __init__(self, task: Task, wanted: Iterable[RunSpec]) -> None:
+    def __init__(self, task: Task, wanted: Iterable[RunSpec], *, failed: Collection[str]) -> None:
         wanted_ids = {cell.cell_id for cell in wanted}
         self._task = task
         self._records: dict[int, list[RunRecord]] = {part: [] for part in task.parts}
         self._left = {part: {c.cell_id for c in cells} & wanted_ids for part, cells in task.parts.items()}
+        # An earlier attempt may have delivered the failures under the part's own key, which is taken in only once.
+        self._tried_again = {part for part, cells in self._left.items() if not cells.isdisjoint(failed)}
         self._part_of = {cell_id: part for part, cells in self._left.items() for cell_id in cells}
 
     @property
@@ -52,15 +54,17 @@ class _Parts:
             self._records[part].append(record)
             self._left[part].discard(record.spec.cell_id)
             if not self._left[part]:
-                self._write(part, batch_id(self._task.job_id, part))
+                self._write(part, own_key=part in self._tried_again)
 
     def keep_unfinished(self) -> None:
         """Write what is there of unfinished parts, under a key of this attempt; the next one trains the rest."""
         for part, records in list(self._records.items()):
             if records:
-                self._write(part, f"{batch_id(self._task.job_id, part)}.a{self._task.attempt}")
+                self._write(part, own_key=True)
 
-    def _write(self, part: int, key: str) -> None:
+    def _write(self, part: int, *, own_key: bool) -> None:
+        """Write a part under its key, or under one of this attempt alone."""
+        key = batch_id(self._task.job_id, part) + (f".a{self._task.attempt}" if own_key else "")
         records = self._records.pop(part)
         axis = catalog.problem(records[0].spec.problem).axis.name
         spool.write_runs(records, paths.spool_new(), batch_id=key, axis=axis)

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sciml_backend.run import BadRequest
+from sciml_backend.run import BadRequest, Status
 
 SCHEMA_VERSION = 1
 RUNS, ARTIFACTS = "runs", "artifacts"
@@ -70,11 +70,21 @@ class Header:
 
 def read_header(path: Path) -> Header:
     """The header of a batch, from the file's footer; raises BadRequest when the file is not a batch."""
+    return _read_header(*_state(path))
+
+
+def finished_cells(path: Path) -> frozenset[str]:
+    """The cells of a batch of runs whose run did not fail; raises BadRequest when the file cannot be read."""
+    return _finished_cells(*_state(path))
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    """What changes when a file does: the key under which its content is remembered."""
     try:
         state = path.stat()
     except OSError:
         raise BadRequest(f"There is no results file {path}; check the path.") from None
-    return _read_header(str(path), state.st_mtime_ns, state.st_size)
+    return str(path), state.st_mtime_ns, state.st_size
 
 
 @lru_cache(maxsize=20_000)
@@ -99,6 +109,15 @@ def _read_header(path: str, _changed_at: int, _size: int) -> Header:
     if wrong := [f.name for f in schema if f.name not in footer.names or footer.field(f.name).type != f.type]:
         raise BadRequest(f"{name} lacks, or has in another type, the column(s) {', '.join(wrong)}.")
     return header
+
+
+@lru_cache(maxsize=20_000)
+def _finished_cells(path: str, _changed_at: int, _size: int) -> frozenset[str]:
+    try:
+        rows = read_columns(Path(path), ["cell_id", "status"])
+    except (pa.ArrowException, OSError) as error:
+        raise BadRequest(f"{Path(path).name} is not a readable Parquet file ({_first_line(error)}).") from None
+    return frozenset(row["cell_id"] for row in rows if row["status"] != Status.FAILED.name.lower())
 
 
 def read_columns(path: Path, columns: list[str], *, cell_id: str | None = None) -> list[dict[str, Any]]:

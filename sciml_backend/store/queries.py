@@ -107,8 +107,11 @@ def curves(store: Store, cell_ids: Iterable[str]) -> pd.DataFrame:
 
 
 def known_cells(store: Store, cell_ids: Iterable[str]) -> set[str]:
-    """Those of the cells that have a run, failed and diverged ones included."""
-    found = store.rows("SELECT cell_id::VARCHAR FROM run WHERE cell_id IN (SELECT unnest(?)::UUID)", [list(cell_ids)])
+    """Those of the cells that have a run which did not fail; diverged ones are included."""
+    found = store.rows(
+        "SELECT cell_id::VARCHAR FROM run WHERE status <> 'failed' AND cell_id IN (SELECT unnest(?)::UUID)",
+        [list(cell_ids)],
+    )
     return {cell for (cell,) in found}
 
 

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from sciml_backend import paths
 from sciml_backend.run import PROTOCOL_VERSION, Artifact, BadRequest, RunRecord
-from sciml_backend.store.batch import ARTIFACTS, RUNS, SCHEMAS, Header, read_columns, read_header
+from sciml_backend.store.batch import ARTIFACTS, RUNS, SCHEMAS, Header, finished_cells, read_columns, read_header
 
 FILE_LIMIT = 2 * 2**20
 """Bytes a batch file may have, unless one row alone is larger."""
@@ -95,8 +95,19 @@ def locate(file: str) -> Path:
 
 
 def existing_cells(*folders: Path) -> set[str]:
-    """The cells that have a run in the folders' batches; unreadable files count as absent."""
-    return {cell for _, header in _headers(folders) if header.kind == RUNS for cell in header.cells}
+    """The cells that have a run which did not fail in the folders' batches; unreadable files count as absent."""
+    cells: set[str] = set()
+    for path, header in _headers(folders):
+        if header.kind == RUNS and not cells.issuperset(header.cells):
+            with contextlib.suppress(BadRequest):
+                cells |= finished_cells(path)
+    return cells
+
+
+def failed_cells(*folders: Path) -> set[str]:
+    """The cells of whose runs in the folders' batches none did anything but fail."""
+    tried = {cell for _, header in _headers(folders) if header.kind == RUNS for cell in header.cells}
+    return tried - existing_cells(*folders)
 
 
 def read_weights(cell_id: str, *folders: Path) -> Weights:

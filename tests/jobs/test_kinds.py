@@ -6,7 +6,8 @@ from jobs import queue
 from jobs.job import State
 from jobs.kind import Task, load
 from jobs.parts import cut
-from sciml_backend.run import BadRequest, MapName
+from sciml_backend import paths
+from sciml_backend.run import BadRequest, MapName, RunRecord, Status
 from sciml_backend.store import spool
 from sciml_backend.store.batch import read_header
 
@@ -55,6 +56,22 @@ def test_stored_cells_are_not_trained_again(short_runs):
     (second,) = set(spool.batch_files()) - {first}
     assert read_header(second).cells == [cells[2].cell_id]
     assert (reports[0]["done"], reports[-1]["done"]) == (2, 3)
+
+
+@pytest.mark.parametrize("n_cells", [1, 2])
+def test_a_failed_cell_is_trained_again_and_takes_the_place_of_its_failure(short_runs, n_cells):
+    from sciml_backend.store import queries
+    from sciml_backend.store.connection import Store
+
+    cells = short_runs(seeds=range(n_cells))
+    spool.write_runs([RunRecord(spec=cells[0], status=Status.FAILED, reason="Out of memory.")], paths.spool_new(),
+                     batch_id="JOB:0", axis="beta")  # fmt: skip
+    with Store.open() as store:
+        asked = Task(job_id="JOB", attempt=2, kind="train", spec={}, parts={0: cells})
+        load("train").run(asked, report=lambda progress: None, should_stop=lambda: False)
+        store.ingest()
+        assert queries.quarantined(store).empty
+        assert queries.known_cells(store, [c.cell_id for c in cells]) == {c.cell_id for c in cells}
 
 
 def test_what_is_finished_when_stopped_is_kept_under_a_key_of_its_own(short_runs):

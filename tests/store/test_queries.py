@@ -98,6 +98,15 @@ def test_runs_of_a_cell_lead_to_curves_and_weights(store, record, deliver):
     assert queries.known_cells(store, [records[0].spec.cell_id, missing]) == {records[0].spec.cell_id}
 
 
+def test_a_cell_that_failed_is_not_known_until_it_worked(store, record, deliver):
+    failed = record(5, status=Status.FAILED, train_loss=None, test_error=None)
+    deliver([failed, record(6, status=Status.DIVERGED, train_loss=None)], "job:0")
+    both = [failed.spec.cell_id, record(6).spec.cell_id]
+    assert queries.known_cells(store, both) == {both[1]}
+    deliver([record(5)], "job:1")
+    assert queries.known_cells(store, both) == set(both)
+
+
 def test_diagnostics_make_a_map(store, record, deliver):
     records = [record(beta, 100, seed) for beta in (5, 6) for seed in range(2)]
     largest = [r.spec.coefficients["beta"] + r.spec.seed for r in records]
@@ -126,6 +135,18 @@ def test_the_package_reads_a_map_by_name(store, record, deliver):
     assert sciml_backend.read("pinn/convection/lbfgs")["train_loss"].tolist() == [0.01]
     with pytest.raises(BadRequest, match="family/problem/strategy"):
         sciml_backend.read("convection")
+
+
+def test_the_package_reads_histories_too(store, record, deliver):
+    failed = record(6, status=Status.FAILED, train_loss=None, test_error=None, curve=run.Curve())
+    deliver([record(5, seed=1), failed, record(5)], "job:0")
+    runs = sciml_backend.read("pinn/convection/lbfgs", curves=True)
+    assert runs["seed"].tolist() == [0, 1, 0]
+    assert runs["curve_train_loss"].tolist() == [[1.0, 0.01], [1.0, 0.01], []]
+    assert all(len(curve) == 2 for curve in runs["curve_iteration"][:2])
+    assert not any(name.startswith("curve_") for name in sciml_backend.read("pinn/convection/lbfgs"))
+    published = sciml_backend.read("pinn/convection/lbfgs", source="published", curves=True)
+    assert published["curve_seconds"].tolist() == [[]] * 144
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,15 @@ def test_large_batches_are_split_and_every_part_names_its_own_rows(tmp_path, rec
     assert spool.existing_cells(tmp_path) == {r.spec.cell_id for r in records}
 
 
+def test_cells_that_only_failed_do_not_exist_yet(tmp_path, record):
+    failed = {"status": Status.FAILED, "train_loss": None, "test_error": None}
+    diverged = record(7, status=Status.DIVERGED, train_loss=None)
+    spool.write_runs([record(5, **failed), record(6, **failed), diverged], tmp_path, batch_id="a", axis="beta")
+    spool.write_runs([record(6)], tmp_path, batch_id="b", axis="beta")
+    assert spool.existing_cells(tmp_path) == {record(6).spec.cell_id, diverged.spec.cell_id}
+    assert spool.failed_cells(tmp_path) == {record(5).spec.cell_id}
+
+
 def test_equal_starting_weights_are_kept_once(tmp_path, record):
     same = [record(beta, seed=0, theta_final=None) for beta in range(5, 45)]
     files = spool.write_runs(same, tmp_path, batch_id="b", axis="beta")
