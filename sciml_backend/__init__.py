@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def read(name: str, *, source: str = "computed") -> pd.DataFrame:
-    """One row per stored run of the map ``family/problem/strategy[@variant]``; see ``store.transfer.read``."""
+def read(name: str, *, source: str = "computed", curves: bool = False) -> pd.DataFrame:
+    """One row per stored run of the map ``family/problem/strategy[@variant]``; see ``store.transfer.read``.
+
+    With ``curves``, five columns hold each run's history as lists.
+    """
     from sciml_backend.store.transfer import read as read_map
 
-    return read_map(name, source=source)
+    return read_map(name, source=source, curves=curves)

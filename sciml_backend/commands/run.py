@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import uuid
+from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from sciml_backend import paths
@@ -19,7 +21,7 @@ from sciml_backend.command import (
     progress_bar,
     table,
 )
-from sciml_backend.run import BadRequest
+from sciml_backend.run import BadRequest, Curve
 
 COLUMNS = "coefficients data seed dtype status train_loss test_error heldout_error".split()
 COLUMNS += "iterations evaluations seconds".split()
@@ -35,6 +37,7 @@ class Run(Command):
         add_runs(parser, many=False)
         add_device(parser)
         add_out(parser)
+        parser.add_argument("--curves", action="store_true", help="print the history of each run as well (with --json)")
 
     def execute(self, args: argparse.Namespace) -> Any:
         from sciml_backend import catalog, sweep
@@ -60,10 +63,18 @@ class Run(Command):
             ):
                 spool.write_runs(done, folder, batch_id=f"run-{uuid.uuid4().hex}", axis=axis)
                 records += done
-        found = [record.to_json() for record in sorted(records, key=lambda r: r.spec.seed)]
+        found = [
+            record.to_json() | ({"curve": _plain(record.curve)} if args.curves else {})
+            for record in sorted(records, key=lambda r: r.spec.seed)
+        ]
         return found if args.seeds is not None else found[0]
 
     def text(self, result: Any) -> str:
         rows = result if isinstance(result, list) else [result]
         reasons = sorted({f"{r['status']}: {r['reason']}" for r in rows})
         return "\n".join([table(rows, COLUMNS), *reasons])
+
+
+def _plain(curve: Curve) -> dict[str, list[float | None]]:
+    """A history as JSON can say it: None where a value is not finite."""
+    return {name: [v if isfinite(v) else None for v in values] for name, values in asdict(curve).items()}

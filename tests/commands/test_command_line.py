@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from sciml_backend.__main__ import verbs
+from sciml_backend.commands.run import _plain
+from sciml_backend.run import Curve
 
 ROOT = Path(__file__).resolve().parents[2]
 MAP = "pinn/convection/lbfgs"
@@ -42,6 +44,15 @@ def test_a_run_prints_its_record(atlas: Any) -> None:
     asked = "status reason train_loss test_error heldout_error iterations evaluations seconds device dtype protocol"
     assert set(asked.split()) <= set(record)
     assert record["coefficients"] == {"beta": 5.0} and record["data"] == 100
+
+
+def test_a_run_prints_its_history_on_request(atlas: Any) -> None:
+    words = ["run", MAP, "--set", "beta=5", "--data", "100", *SMALL, "--json"]
+    curve = ok(atlas(*words, "--curves"))["curve"]
+    assert set(curve) == {"iteration", "evaluations", "seconds", "train_loss", "test_error"}
+    assert len(curve["iteration"]) == len(curve["train_loss"]) > 1
+    assert "curve" not in ok(atlas(*words))
+    assert _plain(Curve(train_loss=[1.0, float("inf")]))["train_loss"] == [1.0, None]
 
 
 def test_several_seeds_are_one_batch(atlas: Any) -> None:
