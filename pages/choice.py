@@ -171,9 +171,11 @@ def _parts(name: MapName) -> tuple[str, str, str]:
 
 
 def _stored_template(chosen: Choice) -> RunSpec | None:
-    """A run of this map as it was asked for."""
+    """A run of this map as it was asked for, by the plugin as it is now."""
     stored = results.runs(str(chosen.name), "computed")
-    return RunSpec.from_json(json.loads(stored["spec"].iloc[0])) if len(stored) else None
+    if stored.empty or _planned(chosen.name) is None:
+        return None
+    return RunSpec.from_json(json.loads(stored["spec"].iloc[0])).but(plugin=chosen.plugin)
 
 
 def _template(chosen: Choice) -> RunSpec | None:

@@ -81,6 +81,13 @@ def small(small_store: tuple[Path, Store], given: Callable[[Path, Store], Store]
     return given(*small_store)
 
 
+@pytest.fixture
+def own_store(tmp_path: Path, given: Callable[[Path, Store], Store]) -> Iterator[Store]:
+    """A store for one test, which may write into it."""
+    for store in opened(tmp_path):
+        yield given(tmp_path, store)
+
+
 def run_record(beta: float, data: int, seed: int, **changes: Any) -> RunRecord:
     """A finished run."""
     spec = RunSpec(

@@ -6,9 +6,10 @@ import pytest
 
 from jobs import queue
 from jobs.control import ControlStore
-from pages import diagnostics
-from sciml_backend import paths
-from sciml_backend.run import BadRequest, MapName, RunSpec
+from pages import choice, diagnostics, services
+from sciml_backend import catalog, paths, record, sweep
+from sciml_backend.run import BadRequest, MapName, RunRecord, RunSpec, Status
+from sciml_backend.store import spool
 
 VIEWS = ("solution", "spectrum", "landscape", "sharpness", "sharpening", "opinion", "provenance")
 
@@ -182,15 +183,59 @@ def test_methods_say_what_every_setting_means(store, visit, catalogue):
 
 @pytest.mark.parametrize("text", ["pinn/convection/lbfgs", "pinn/reaction_diffusion/lbfgs@float64", "pinn/wave/adam"])
 def test_pages_plan_the_runs_that_a_sweep_plans(store, text):
-    from pages import choice
-    from sciml_backend import sweep
-
     name = MapName.parse(text)
     chosen = choice.choice(name, "computed")
     cells = [(chosen.x.values[1], chosen.y.values[2])]
     planned = sweep.plan(name, coefficients={chosen.x.name: [cells[0][0]]}, data=[int(cells[0][1])], seeds=range(3))
     assert choice.specs(chosen, cells, seeds=range(3)) == planned
     assert [s.cell_id for s in choice.specs(chosen, cells, seeds=range(3))] == [s.cell_id for s in planned]
+
+
+PLUGIN = """
+\"\"\"Convection of one's own.\"\"\"
+from sciml_backend.problems.convection import Convection
+
+
+class Slow(Convection):
+    \"\"\"Convection by another name.\"\"\"
+
+    label = "Slow convection"
+"""
+
+
+@pytest.fixture
+def plugged(own_store, tmp_path, monkeypatch):
+    """Pages that know a problem of somebody's own: write its text, and they see it."""
+    (tmp_path / "problems").mkdir()
+    monkeypatch.setenv("ATLAS_PLUGINS", str(tmp_path))
+
+    def write(text):
+        (tmp_path / "problems" / "slow.py").write_text(text)
+        catalog.entries.cache_clear()
+        services.provide(own_store, record.record())
+
+    yield write
+    catalog.entries.cache_clear()
+
+
+def test_pages_plan_the_runs_of_a_plugin_as_it_is_now(plugged, own_store):
+    name = MapName.parse("pinn/slow/lbfgs")
+    axes = {"coefficients": {"beta": [5.0]}, "data": [100], "seeds": range(2)}
+
+    def both():
+        found = choice.specs(choice.choice(name, "computed"), [(5.0, 100)], seeds=range(2))
+        return found, sweep.plan(name, **axes)
+
+    plugged(PLUGIN)
+    found, planned = both()
+    assert found == planned and planned[0].plugin and not planned[0].variant
+    outcome = {"status": Status.CONVERGED, "reason": "", "train_loss": 1e-5, "test_error": 0.01}
+    spool.write_runs([RunRecord(spec=planned[0], **outcome)], paths.spool_new(), batch_id="plugin:0", axis="beta")
+    own_store.ingest()
+    plugged(PLUGIN + "\n# changed\n")
+    changed, planned_anew = both()
+    assert changed == planned_anew
+    assert {s.cell_id for s in changed}.isdisjoint(s.cell_id for s in found)
 
 
 def test_a_job_that_cannot_be_queued_twice_is_refused_in_one_sentence(small):
