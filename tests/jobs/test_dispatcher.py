@@ -1,14 +1,18 @@
 """The dispatcher with real worker processes: delivery, failures, cancel, stop and recovery."""
 
+import concurrent.futures
+import json
 import os
 import signal
+import threading
 import time
 
 import pytest
 
+from jobs.engine import LocalEngine
 from jobs.job import State
 from jobs.logs import tail
-from jobs.owner import owner_pid
+from jobs.owner import KEY, Ownership, owner_pid
 from sciml_backend import paths
 from sciml_backend.run import BadRequest
 from sciml_backend.store.spool import existing_cells
@@ -162,6 +166,39 @@ def test_a_second_dispatcher_is_refused_and_told_by_whom(dispatch):
     dispatch()
     with pytest.raises(BadRequest, match=f"by process {os.getpid()}"):
         dispatch()
+
+
+def test_who_dispatches_is_known_by_the_lock_and_not_by_a_number_that_was_left(control):
+    control.note(KEY, json.dumps({"pid": os.getpid()}))  # of a crash; the number is in use again
+    assert owner_pid(control) is None
+    right = Ownership(control)
+    assert owner_pid(control) == os.getpid()
+    right.release()
+    assert owner_pid(control) is None
+
+
+def test_asking_who_dispatches_keeps_nobody_from_it(control):
+    enough = threading.Event()
+
+    def ask():
+        while not enough.is_set():
+            owner_pid(control)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(ask) for _ in range(2)]
+        try:
+            for _ in range(20):
+                Ownership(control).release()
+        finally:
+            enough.set()
+    assert [each.result() for each in asking] == [None, None]
+
+
+@pytest.mark.parametrize("asked", ["x", "0", "-1", "1.5"])
+def test_a_number_of_workers_that_is_none_is_one_sentence(asked, monkeypatch):
+    monkeypatch.setenv("ATLAS_WORKERS", asked)
+    with pytest.raises(BadRequest, match=f"at least 1; got '{asked}'"):
+        LocalEngine()
 
 
 def test_a_killed_dispatcher_leaves_no_orphan_and_loses_nothing(
