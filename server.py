@@ -27,6 +27,7 @@ from streamlit import config
 from streamlit.runtime.pages_manager import PagesManager
 
 from jobs.dispatcher import Dispatcher, start_dispatcher
+from jobs.engine import slots_allowed
 from pages import services
 from sciml_backend import paths
 from sciml_backend.run import BadRequest
@@ -51,6 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = _parser().parse_args(arguments)
     _on_signal(_leave_at_once)
     try:
+        slots_allowed()  # a wrong number is said here, not to a dispatcher that is started later
         with _listening(asked.host, asked.port) as listener, _services():
             _serve(listener, asked.host)
     except BadRequest as refusal:

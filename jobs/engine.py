@@ -20,6 +20,7 @@ from typing import IO, Any, Protocol
 
 from jobs.logs import log_path
 from sciml_backend import paths
+from sciml_backend.run import BadRequest
 
 GRACE_SECONDS = 1.0
 """How long a cancelled child may take to keep what is finished."""
@@ -64,11 +65,12 @@ class Engine(Protocol):
 class LocalEngine:
     """Children of this process, at most ``slots`` at a time (default ``ATLAS_WORKERS``, else the cores but one).
 
-    Its children live no longer than the thread that submitted them.
+    Its children live no longer than the thread that submitted them. Raises BadRequest when ``ATLAS_WORKERS`` is no
+    number of workers.
     """
 
     def __init__(self, *, slots: int | None = None) -> None:
-        self.slots = slots or int(os.environ.get("ATLAS_WORKERS") or max(1, len(os.sched_getaffinity(0)) - 1))
+        self.slots = slots or slots_allowed()
         self._children: dict[str, _Child] = {}
         self._callback: OnProgress = lambda key, message: None
 
@@ -100,6 +102,16 @@ class LocalEngine:
             child.stop(grace=grace)
         for child in self._children.values():
             child.wait(timeout=grace + 5)
+
+
+def slots_allowed() -> int:
+    """How many workers may run at once: ``ATLAS_WORKERS``, else cores less one. Raises BadRequest when it is none."""
+    asked = os.environ.get("ATLAS_WORKERS")
+    if not asked:
+        return max(1, len(os.sched_getaffinity(0)) - 1)
+    if not (asked.isdecimal() and int(asked) > 0):
+        raise BadRequest(f"ATLAS_WORKERS is a whole number of workers, at least 1; got {asked!r}.")
+    return int(asked)
 
 
 class _Child:

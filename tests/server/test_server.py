@@ -35,7 +35,6 @@ def loaded(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
 
 
-
 def refusal(server, *, seconds: float = 240) -> str:
     """What a server said that could not start."""
     assert server.process.wait(timeout=seconds) == 1
@@ -124,6 +123,11 @@ def test_a_catalogue_that_cannot_be_read_is_refused_with_one_sentence(serve):
     assert "/nowhere/plugins" in said and "\n" not in said
 
 
+def test_a_wrong_number_of_workers_is_refused_with_one_sentence(serve):
+    said = refusal(serve(wait=False, ATLAS_WORKERS="x"))
+    assert said.startswith("ATLAS_WORKERS is a whole number of workers") and "\n" not in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly(serve, visit, number):
     server = serve()
@@ -142,9 +146,7 @@ def test_a_signal_during_the_start_stops_it_too(serve):
 
 
 def test_results_that_arrive_are_taken_in(server):
-    spec = RunSpec(
-        family="pinn", problem="convection", strategy="lbfgs", coefficients={"beta": 5.0}, data=100, seed=7
-    )
+    spec = RunSpec(family="pinn", problem="convection", strategy="lbfgs", coefficients={"beta": 5.0}, data=100, seed=7)
     curve = Curve([0], [1], [0.0], [1.0], [1.0])
     record = RunRecord(spec=spec, status=Status.CONVERGED, reason="", train_loss=0.01, test_error=0.1, curve=curve)
     (file,) = write_runs([record], server.data / "spool" / "new", batch_id="arrival", axis="beta")

@@ -315,6 +315,16 @@ def test_exports_hold_what_reading_gives(folders, record, tmp_path):
         transfer.export("pinn/wave/lbfgs", tmp_path / "out.csv")
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_file_that_cannot_be_written_is_one_sentence(folders, record, tmp_path, suffix):
+    deliver([record(5)], "job:0")
+    with pytest.raises(BadRequest, match=r"cannot be written to .*; name another file\.$"):
+        transfer.export(MAP, tmp_path / "nowhere" / f"a.{suffix}")
+    (tmp_path / f"a.{suffix}").mkdir()
+    with pytest.raises(BadRequest, match="Is a directory"):
+        transfer.export(MAP, tmp_path / f"a.{suffix}")
+
+
 def test_a_batch_is_imported_once_however_often_it_comes(store, record, tmp_path):
     path = deliver([record(5)], "theirs:0", tmp_path / "elsewhere")
     for _ in range(2):
