@@ -49,23 +49,25 @@ def boundaries(
     thresholds = thresholds or Thresholds()
     train, test = matrix(grid, thresholds.train_column), matrix(grid, thresholds.test_column)
     cuts = [thresholds.of(grid, 1 + level) for level in levels]
+    train_lines = contours(train, [cut for cut, _ in cuts])
+    test_lines = contours(test, [cut for _, cut in cuts])
     solid = [
-        Boundary(metric="train", level=level, threshold=cut, lines=contours(train, cut))
-        for level, (cut, _) in zip(levels, cuts, strict=True)
+        Boundary(metric="train", level=level, threshold=cut, lines=lines)
+        for level, (cut, _), lines in zip(levels, cuts, train_lines, strict=True)
     ]
     dashed = [
-        Boundary(metric="test", level=level, threshold=cut, lines=_below(contours(test, cut), train, train_cut))
-        for level, (train_cut, cut) in zip(levels, cuts, strict=True)
+        Boundary(metric="test", level=level, threshold=cut, lines=_below(lines, train, train_cut))
+        for level, (train_cut, cut), lines in zip(levels, cuts, test_lines, strict=True)
     ]
     return solid + dashed
 
 
-def contours(values: Floats, level: float) -> tuple[Floats, ...]:
-    """Polylines (n, 2) where linear interpolation along the lines of the grid meets the level; nan cells have none."""
-    if min(values.shape) < 2 or not math.isfinite(level):
-        return ()
-    masked = np.ma.masked_invalid(values)
-    return tuple(_snapped(line) for line in contour_generator(z=masked, corner_mask=False).lines(level))
+def contours(values: Floats, levels: Sequence[float]) -> list[tuple[Floats, ...]]:
+    """Per level, polylines (n, 2) where linear interpolation along the grid's lines meets it; nan cells have none."""
+    if min(values.shape) < 2:
+        return [() for _ in levels]
+    found = contour_generator(z=np.ma.masked_invalid(values), corner_mask=False)
+    return [tuple(map(_snapped, found.lines(level))) if math.isfinite(level) else () for level in levels]
 
 
 def _snapped(line: Floats) -> Floats:

@@ -24,13 +24,14 @@ def matrix(grid: pd.DataFrame, column: str) -> Floats:
 
     Raises ValueError when two rows are the same cell: average the seeds first.
     """
-    if grid.duplicated(["x", "y"]).any():
-        raise ValueError("A map has one row per cell (x, y); average the seeds first.")
     xs, ys = axes(grid)
-    out = np.full((len(ys), len(xs)), np.nan)
+    place = np.searchsorted(ys, grid["y"]) * len(xs) + np.searchsorted(xs, grid["x"])
+    if len(np.unique(place)) < len(grid):
+        raise ValueError("A map has one row per cell (x, y); average the seeds first.")
+    out = np.full(len(ys) * len(xs), np.nan)
     values = grid[column].to_numpy(float, na_value=np.nan)
-    out[np.searchsorted(ys, grid["y"]), np.searchsorted(xs, grid["x"])] = np.where(np.isfinite(values), values, np.nan)
-    return out
+    out[place] = np.where(np.isfinite(values), values, np.nan)
+    return out.reshape(len(ys), len(xs))
 
 
 def complete(
