@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from sciml_backend import catalog, paths, sweep
-from sciml_backend.engine import batches, provenance
+from sciml_backend import catalog, grouping, paths, sweep
+from sciml_backend.engine import provenance
 from sciml_backend.family import FAMILIES
 from sciml_backend.run import MapName
 from sciml_backend.store.spool import batch_files
@@ -29,7 +29,7 @@ def seconds_per_step(name: MapName, data: int, *, steps: int = 12) -> float:
     """Median seconds of one step of one run, in a batch as the engine picks it, at the middle of the map's axis."""
     axis = catalog.problem(name.problem).axis
     middle = axis.axis[len(axis.axis) // 2]
-    specs = sweep.plan(name, coefficients={axis.name: [middle]}, data=[data], seeds=range(batches.rows(data)))
+    specs = sweep.plan(name, coefficients={axis.name: [middle]}, data=[data], seeds=range(grouping.rows(data)))
     objective, strategy, theta = sweep.objective_of(specs), sweep.schedule_of(specs[0])[0], sweep.initial_weights(specs)
     state, seconds = strategy.init(objective, theta), []
     for _ in range(steps):

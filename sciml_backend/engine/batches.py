@@ -1,4 +1,4 @@
-"""Which runs train together: alike but for coefficients and seeds, and few enough to stay in cache or memory."""
+"""Runs into batches: alike but for coefficients and seeds, and few enough to stay in cache or memory."""
 
 from __future__ import annotations
 
@@ -6,26 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from sciml_backend import memory
+from sciml_backend.grouping import kind, rows
 from sciml_backend.run import BadRequest, RunSpec
 
-CPU_ROWS = 8
-"""Rows of a batch on a CPU core: enough to share Python's overhead, few enough for curvature pairs to stay in cache."""
-CPU_LEAST_ROWS = 3
-"""The seeds of a cell usually number three: they end at about the same time."""
-CPU_POINTS = 16_000
-"""Rows times points of a CPU batch: above it the overhead is nothing and shorter batches are saved sooner."""
-GPU_POINTS = 20_000_000
-"""Rows times points of a GPU batch."""
 MEMORY_SHARE = 0.5
 """The part of free memory a batch may be predicted to need."""
-
-
-def kind(spec: RunSpec) -> tuple[str, ...]:
-    """What the runs of one batch have in common."""
-    shared = (spec.family, spec.problem, spec.strategy, spec.data, spec.data_seed, spec.dtype, spec.protocol)
-    return tuple(
-        str(part) for part in (*shared, sorted(spec.model.items()), sorted(spec.settings.items()), spec.plugin)
-    )
 
 
 def batches(
@@ -46,13 +31,6 @@ def batches(
         if fits is not None:
             size = min(size, fits(alike[0]))
         yield from (alike[at : at + size] for at in range(0, len(alike), size))
-
-
-def rows(data: int, *, device: str = "cpu") -> int:
-    """How many runs with this much data share a batch, memory apart."""
-    if device.startswith("cuda"):
-        return max(1, GPU_POINTS // data)
-    return max(CPU_LEAST_ROWS, min(CPU_ROWS, CPU_POINTS // data))
 
 
 def rows_that_fit(*, fixed: int, per_row: int, device: str) -> int:

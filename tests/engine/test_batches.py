@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sciml_backend import sweep
+from sciml_backend import grouping, sweep
 from sciml_backend.engine import batches
 from sciml_backend.run import BadRequest, MapName
 
@@ -19,9 +19,9 @@ def test_a_batch_shares_everything_but_coefficients_and_seeds() -> None:
     runs += sweep.plan(NAME, coefficients={"beta": [5]}, data=[100], seeds=[0], dtype="float64")
     made = list(batches.batches(runs))
     assert sorted(s.cell_id for b in made for s in b) == sorted(s.cell_id for s in runs)
-    assert all(len({batches.kind(s) for s in b}) == 1 for b in made)
+    assert all(len({grouping.kind(s) for s in b}) == 1 for b in made)
     assert [b[0].data for b in made] == sorted((b[0].data for b in made), reverse=True)
-    assert max(len(b) for b in made) <= batches.CPU_ROWS
+    assert max(len(b) for b in made) <= grouping.CPU_ROWS
     assert {len(b) for b in made if b[0].data == 5000} == {3}
 
 

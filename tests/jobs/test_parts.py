@@ -13,6 +13,14 @@ def test_parts_hold_every_cell_once_and_train_alike(cells):
     assert cut(reversed(asked)) == parts
 
 
+def test_a_part_is_what_the_engine_trains_at_once(cells):
+    from sciml_backend.engine.batches import batches
+
+    for data in (100, 2500, 5000, 100_000):
+        parts = cut(c.but(data=data) for c in cells(20))
+        assert parts == list(batches([c for part in parts for c in part]))
+
+
 def test_job_ids_sort_by_time():
     ids = [new_job_id() for _ in range(3)]
     assert all(len(i) == 26 for i in ids) and len(set(ids)) == 3
