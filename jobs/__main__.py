@@ -9,13 +9,11 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TypeVar
 
 from jobs import queue
 from jobs.job import JobInfo
-from sciml_backend.run import BadRequest, MapName, RunSpec
-
-Number = TypeVar("Number", int, float)
+from sciml_backend.command import add_map, add_runs, plan
+from sciml_backend.run import BadRequest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,11 +51,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _describe_submit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("map", help="family/problem/strategy[@variant]")
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=V,V", help="coefficients")
-    parser.add_argument("--data", help="amounts of data, N,N; like the coefficients, the map's axis by default")
-    parser.add_argument("--seeds", default="0", help="N,N")
-    parser.add_argument("--dtype", choices=("float32", "float64"))
+    add_map(parser)
+    add_runs(parser, many=True)
     parser.add_argument("--device", help="cpu, cuda or cuda:N")
     parser.add_argument("--what", metavar="DIAGNOSTIC", help="examine the trained cells instead of training")
     parser.add_argument("--priority", type=int, default=0, help="higher goes first")
@@ -75,7 +70,7 @@ def _list(asked: argparse.Namespace) -> None:
 
 
 def _submit(asked: argparse.Namespace) -> None:
-    cells = _cells(asked)
+    cells = plan(asked)
     common = {"device": asked.device, "requested_by": asked.by, "priority": asked.priority}
     if asked.what:
         jobs = [queue.submit_diagnostic(cell, asked.what, **common) for cell in cells]
@@ -84,32 +79,6 @@ def _submit(asked: argparse.Namespace) -> None:
     _print(jobs, asked)
     if queue.dispatcher_pid() is None:
         print("Nobody dispatches jobs now; start the server or `python -m jobs work`.", file=sys.stderr)
-
-
-def _cells(asked: argparse.Namespace) -> list[RunSpec]:
-    from sciml_backend import sweep  # only this command needs the compute side
-
-    return sweep.plan(
-        MapName.parse(asked.map),
-        coefficients=dict(_assignment(text) for text in asked.set),
-        data=_numbers(asked.data, int) if asked.data else None,
-        seeds=_numbers(asked.seeds, int),
-        dtype=asked.dtype,
-    )
-
-
-def _assignment(text: str) -> tuple[str, list[float]]:
-    name, equals, values = text.partition("=")
-    if not equals:
-        raise BadRequest(f"--set takes NAME=VALUE[,VALUE…], got {text!r}.")
-    return name, _numbers(values, float)
-
-
-def _numbers(text: str, kind: Callable[[str], Number]) -> list[Number]:
-    try:
-        return [kind(value) for value in text.split(",")]
-    except ValueError:
-        raise BadRequest(f"Numbers are separated by commas, as in 5,10,30; got {text!r}.") from None
 
 
 def _cancel(asked: argparse.Namespace) -> None:

@@ -42,6 +42,29 @@ def test_work_until_done_shows_each_change(rehearse, command_line):
     assert all(json.loads(line)["job_id"] == job_id for line in output.splitlines())
 
 
+def test_a_submission_takes_what_a_sweep_takes(control, capsys):
+    settings = ["--set", "beta=5,10", "--set", "width=8", "--set", "max_epochs=2", "--data-seed", "3"]
+    assert main(["submit", "pinn/convection/lbfgs", *settings, "--data", "100", "--seeds", "0,1", "--json"]) == 0
+    out, err = capsys.readouterr()
+    (cells,) = control.parts(json.loads(out)["job_id"]).values()
+    assert {(c.coefficients["beta"], c.seed) for c in cells} == {(5, 0), (5, 1), (10, 0), (10, 1)}
+    assert all((c.model["width"], c.settings["max_epochs"], c.data_seed) == (8, 2, 3) for c in cells)
+    assert "Nobody dispatches" in err
+
+
+@pytest.mark.parametrize("words", [["--set", "beta"], ["--data", "a"], ["--seeds", "0", "--seed", "1"]])
+def test_a_submission_that_cannot_be_read_is_one_sentence(words, capsys):
+    assert main(["submit", "pinn/convection/lbfgs", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+
+
+def test_listing_jobs_needs_no_torch():
+    code = "import sys; from jobs.__main__ import main; main(['list']); print({'torch', 'duckdb'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.endswith("set()\n")
+
+
 def test_the_queue_needs_neither_torch_nor_duckdb():
     code = "import sys, jobs.queue, jobs.dispatcher; print({'torch', 'duckdb', 'streamlit'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
