@@ -36,7 +36,9 @@ def main() -> int:
     try:
         task = kind.Task.from_text(sys.stdin.read())
         kind.load(task.kind).run(
-            task, report=lambda progress: tell({"event": "progress", **progress}), should_stop=stop.is_set
+            task,
+            report=lambda progress: tell({"event": "progress", "pid": os.getpid(), **progress}),
+            should_stop=stop.is_set,
         )
     except Exception as error:
         if not isinstance(error, BadRequest):
