@@ -78,7 +78,8 @@ class Watched:
     def _answered(self) -> float:
         """When the last message of the first answer came: those of the page's own questions come later, after a gap."""
         later = [moment for moment in self.sent if moment > self.sent[0]]
-        return max(moment for moment in self.received if not later or moment < later[0])
+        first = [moment for moment in self.received if not later or moment < later[0]]
+        return max(first or self.received)
 
     def settle(self) -> None:
         """Wait until the server has nothing more to say."""
