@@ -18,6 +18,7 @@ from sciml_backend import catalog, grouping, paths, sweep
 from sciml_backend.engine import provenance
 from sciml_backend.family import FAMILIES
 from sciml_backend.run import MapName
+from sciml_backend.store.batch import RUNS, read_header
 from sciml_backend.store.spool import batch_files
 
 SIZES = (200, 4000)
@@ -45,6 +46,8 @@ def mean_iterations(name: MapName) -> float | None:
     columns = ["map", "iterations"]
     counts: list[int] = []
     for path in batch_files(paths.results() / str(name)):
+        if read_header(path).kind != RUNS:
+            continue
         table = pq.read_table(path, columns=columns).to_pylist()
         counts += [row["iterations"] for row in table if row["map"] == str(name)]
     return sum(counts) / len(counts) if counts else None
