@@ -18,8 +18,8 @@ METRICS = {
     "0 is exact, 1 is as bad as predicting zero. For large N_f most of its nodes are training points too.",
     "heldout_error": "held-out error: the same on a grid that shares no node with any training set.",
     "test_error_l1": "test error (L1): relative L1 distance on the test grid.",
-    "gradient_norm": "gradient norm: Euclidean norm of the loss's gradient at the end; near zero at a stationary "
-    "point.",
+    "gradient_norm": "gradient norm: the largest absolute component of the loss's gradient at the end; near zero at a "
+    "stationary point.",
     "iterations": "iterations: steps of the optimiser.",
     "evaluations": "evaluations: computations of loss and gradient, line searches included.",
     "seconds": "seconds: the run's share of its batch's time.",
@@ -50,14 +50,14 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def seed_table(runs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """One row per seed and a row of means of the finite runs, as text."""
+    """One row per seed and a row of means, as text; a mean is that of all runs that ended, or a dash."""
     ended = runs[runs["status"].isin(_ENDED)]
     rows = {
         str(seed): [_outcome(status), *(number(value) for value in values)]
         for seed, status, *values in zip(runs["seed"], runs["status"], *(runs[c] for c in columns), strict=True)
     }
     if len(ended) > 1:
-        means = [number(ended[c].mean()) for c in columns]
+        means = [number(ended[c].mean(skipna=False)) for c in columns]
         rows["mean"] = [f"of {len(ended)} seeds", *means]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["outcome", *(HEADS.get(c, c) for c in columns)])
     return table.rename_axis("seed")

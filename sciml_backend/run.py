@@ -179,7 +179,8 @@ class RunRecord:
     """One training run as it came out: the row that is stored, printed and drawn.
 
     Losses and errors are None (never a bare NaN) when the run has none; ``status`` says why and ``reason`` is one
-    sentence. ``seconds`` is the run's share of its batch's wall time. ``theta_initial`` and ``theta_final`` are the
+    sentence. ``gradient_norm`` is the largest absolute component of the gradient, as L-BFGS judges it. ``seconds`` is
+    the run's share of its batch's wall time. ``theta_initial`` and ``theta_final`` are the
     weights as little-endian bytes of ``dtype``.
     """
 
