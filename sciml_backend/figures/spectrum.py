@@ -49,9 +49,10 @@ def spectrum(
         },
         yaxis={"title": {"text": "density per decade"}, "type": "log", "exponentformat": "power"},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
-        shapes=_band(noise_floor, linear_within),
-        annotations=_band_name(noise_floor, linear_within),
     )
+    if math.isfinite(noise_floor) and noise_floor > 0:
+        lines.append(_band_name(noise_floor))
+        layout["shapes"] = _band(noise_floor, linear_within)
     return figure(lines, layout)
 
 
@@ -98,16 +99,23 @@ def _power(value: float) -> str:
     return f"{'−' if value < 0 else ''}10<sup>{round(math.log10(abs(value)))}</sup>"
 
 
+GREY = "rgba(140,140,140,0.25)"
+
+
 def _band(noise_floor: float, linear_within: float) -> list[dict[str, Any]]:
-    if not (math.isfinite(noise_floor) and noise_floor > 0):
-        return []
     edge = float(symlog(np.array(noise_floor), linear_within))
-    style = {"fillcolor": "rgba(140,140,140,0.25)", "line": {"width": 0}, "layer": "below"}
+    style = {"fillcolor": GREY, "line": {"width": 0}, "layer": "below"}
     return [{"type": "rect", "x0": -edge, "x1": edge, "y0": 0, "y1": 1, "yref": "paper"} | style]
 
 
-def _band_name(noise_floor: float, linear_within: float) -> list[dict[str, Any]]:
-    if not _band(noise_floor, linear_within):
-        return []
-    text = f"noise floor ±{noise_floor:.1e}: no sign"
-    return [{"x": 0, "y": 1, "yref": "paper", "yanchor": "top", "text": text, "showarrow": False, "font": {"size": 11}}]
+def _band_name(noise_floor: float) -> dict[str, Any]:
+    """An entry of the legend, where it hides no curve."""
+    return {
+        "type": "scatter",
+        "name": f"noise floor ±{noise_floor:.1e}: no sign",
+        "x": [None],
+        "y": [None],
+        "mode": "markers",
+        "marker": {"symbol": "square", "size": 12, "color": GREY},
+        "hoverinfo": "skip",
+    }

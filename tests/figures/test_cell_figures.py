@@ -59,7 +59,8 @@ def test_solution_shares_one_scale_and_centres_the_error():
 def test_spectrum_axis_is_signed_decades_and_the_noise_floor_a_band():
     values = np.array([-1e-2, 0.0, 1e-4, 10.0])
     figure = spectrum(values, initial=[0.1, 0.2, 0.3, 0.0], final=[1e-9, 1, 1, 1], noise_floor=1e-3)
-    before, after = figure.data
+    before, after, floor = figure.data
+    assert "1.0e-03" in floor.name
     np.testing.assert_allclose(before.x, [-np.log10(101), 0, np.log10(2), np.log10(100001)])
     assert np.isnan(before.y[3]) and np.isnan(after.y[0])
     band = figure.layout.shapes[0]
