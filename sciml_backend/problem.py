@@ -160,15 +160,40 @@ class Problem(ABC):
         }
 
 
+class Periodic(Problem):
+    """An equation of first order in time on [0, 2π], periodic in x: a residual, the border's two ends, a start.
+
+    Sampled as in Krishnapriyan et al. (2021), arXiv:2109.01050, and arXiv 2605.29153: the value is periodic, its slope
+    is not asked to be.
+    """
+
+    length = 2 * np.pi
+    data_axis = (100, 150, 200, 250, 500, 1000, 2000, 5000, 10000, 15000, 20000, 25000)
+
+    def terms(self) -> tuple[Term, ...]:
+        return (
+            Term("residual", ("interior",), self.residual),
+            Term("boundary", ("upper", "lower"), self.boundary),
+            Term("initial", ("initial",), self.initial),
+        )
+
+    @abstractmethod
+    def residual(self, u: Field, c: Point) -> Any:
+        """The equation, (B, n), zero where it holds."""
+
+    @abstractmethod
+    def initial(self, u: Field, c: Point) -> Any:
+        """u minus its start at t = 0, (B, n)."""
+
+    def boundary(self, upper: Field, lower: Field, c: Point) -> Any:
+        """u at the upper end minus u at the lower end, (B, n)."""
+        return upper.value - lower.value
+
+
 def grid_points(nodes: Nodes) -> Array:
     """All nodes as (n_t * n_x, 2) of (x, t), x running fastest."""
     x, t = np.meshgrid(nodes.x, nodes.t)
     return np.column_stack([x.ravel(), t.ravel()])
-
-
-def periodic(upper: Field, lower: Field, c: Point) -> Any:
-    """u at the upper end minus u at the lower end: the value is periodic, its slope is not asked to be."""
-    return upper.value - lower.value
 
 
 def as_point(coordinates: Sequence[str], points: Tensor) -> dict[str, Tensor]:

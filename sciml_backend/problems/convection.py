@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import pi
 from typing import Any
 
 import numpy as np
 import torch
 
-from sciml_backend.problem import Array, Coefficient, Field, Point, Problem, Term, periodic
+from sciml_backend.problem import Array, Coefficient, Field, Periodic, Point
 
 
-class Convection(Problem):
+class Convection(Periodic):
     """u_t + β u_x = 0 on [0, 2π], u(x, 0) = sin x, 2π-periodic in x; hence u = sin(x - β t)."""
 
     label = "1D convection"
@@ -20,15 +19,6 @@ class Convection(Problem):
     coefficients = (
         Coefficient(name="beta", label="β", low=0.0, high=100.0, axis=(5, 6, 7, 8, 9, 10, 15, 20, 25, 30, 50, 70)),
     )
-    length = 2 * pi
-    data_axis = (100, 150, 200, 250, 500, 1000, 2000, 5000, 10000, 15000, 20000, 25000)
-
-    def terms(self) -> tuple[Term, ...]:
-        return (
-            Term("residual", ("interior",), self.residual),
-            Term("boundary", ("upper", "lower"), periodic),
-            Term("initial", ("initial",), self.initial),
-        )
 
     def residual(self, u: Field, c: Point) -> Any:
         return u.apply(t=1.0, x=c["beta"])

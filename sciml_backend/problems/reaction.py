@@ -8,26 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from sciml_backend.problem import Array, Coefficient, Field, Point, Problem, Term, gaussian, logistic, periodic
+from sciml_backend.problem import Array, Coefficient, Field, Periodic, Point, gaussian, logistic
 
 EXPONENT = 8 / pi**2  # a Gaussian of standard deviation π/4
 
 
-class Reaction(Problem):
+class Reaction(Periodic):
     """u_t = ρ u (1 - u) on [0, 2π], u(x, 0) = h(x) = exp(-8 (x/π - 1)²); hence u = h e^{ρt} / (h e^{ρt} + 1 - h)."""
 
     label = "1D reaction"
     equation = "uₜ = ρ u (1 − u),  u(x, 0) = exp(−8 (x/π − 1)²),  u(0, t) = u(2π, t)"
     coefficients = (Coefficient(name="rho", label="ρ", low=0.0, high=50.0, axis=(1, 2, 3, 4, 5, 6, 8, 10, 12)),)
-    length = 2 * pi
-    data_axis = (100, 150, 200, 250, 500, 1000, 2000, 5000, 10000, 15000, 20000, 25000)
-
-    def terms(self) -> tuple[Term, ...]:
-        return (
-            Term("residual", ("interior",), self.residual),
-            Term("boundary", ("upper", "lower"), periodic),
-            Term("initial", ("initial",), self.initial),
-        )
 
     def residual(self, u: Field, c: Point) -> Any:
         return u.apply(t=1.0) - c["rho"] * u.value * (1 - u.value)

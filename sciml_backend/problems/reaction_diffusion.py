@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sciml_backend.problem import Array, Coefficient, Field, Point, Problem, Term, gaussian, logistic, periodic
+from sciml_backend.problem import Array, Coefficient, Field, Periodic, Point, gaussian, logistic
 from sciml_backend.solvers.spectral import periodic_splitting
 
 
-class ReactionDiffusion(Problem):
+class ReactionDiffusion(Periodic):
     """u_t = ν u_xx + ρ u (1 - u) on [0, 2π], u(x, 0) = exp(-2 (x - π)²), 2π-periodic in x."""
 
     label = "1D reaction-diffusion"
@@ -21,15 +21,6 @@ class ReactionDiffusion(Problem):
         Coefficient(name="rho", label="ρ", low=0.0, high=100.0, axis=(1, 2, 5, 10, 15, 20, 25, 30)),
         Coefficient(name="nu", label="ν", low=0.0, high=20.0, default=2.0),
     )
-    length = 2 * pi
-    data_axis = (100, 150, 200, 250, 500, 1000, 2000, 5000, 10000, 15000, 20000, 25000)
-
-    def terms(self) -> tuple[Term, ...]:
-        return (
-            Term("residual", ("interior",), self.residual),
-            Term("boundary", ("upper", "lower"), periodic),
-            Term("initial", ("initial",), self.initial),
-        )
 
     def residual(self, u: Field, c: Point) -> Any:
         return u.apply(t=1.0, xx=-c["nu"]) - c["rho"] * u.value * (1 - u.value)
