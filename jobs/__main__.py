@@ -12,7 +12,7 @@ from types import FrameType
 
 from jobs import queue
 from jobs.job import JobInfo
-from sciml_backend.command import add_map, add_runs, plan
+from sciml_backend.command import add_runs, plan
 from sciml_backend.run import BadRequest
 
 
@@ -51,7 +51,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _describe_submit(parser: argparse.ArgumentParser) -> None:
-    add_map(parser)
     add_runs(parser, many=True)
     parser.add_argument("--device", help="cpu, cuda or cuda:N")
     parser.add_argument("--what", metavar="DIAGNOSTIC", help="examine the trained cells instead of training")

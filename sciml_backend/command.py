@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +41,8 @@ def add_map(parser: argparse.ArgumentParser) -> None:
 
 
 def add_runs(parser: argparse.ArgumentParser, *, many: bool) -> None:
-    """Coefficients, settings, data, seeds and precision; lists where ``many``."""
+    """A map and which of its runs: coefficients, settings, data, seeds and precision; lists where ``many``."""
+    add_map(parser)
     values = "V[,V…]" if many else "V"
     parser.add_argument(
         "--set",
@@ -56,14 +58,10 @@ def add_runs(parser: argparse.ArgumentParser, *, many: bool) -> None:
     parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: the map's)")
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Where to compute."""
+def add_work(parser: argparse.ArgumentParser) -> None:
+    """Where to compute, and where the Parquet batches go."""
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default 1)")
-
-
-def add_out(parser: argparse.ArgumentParser) -> None:
-    """Where Parquet batches go."""
     parser.add_argument("--out", type=Path, help="folder for the Parquet batches (default: the spool of the dashboard)")
 
 
@@ -98,17 +96,30 @@ def progress_bar(total: int, name: str, *, initial: int = 0) -> Iterator[Callabl
         yield show
 
 
-def in_training(progress: Any) -> str:
-    """What a bar says of the runs in training: their iteration and lowest loss."""
-    if not progress.training:
+def train(specs: Sequence[Any], args: argparse.Namespace, folder: Path) -> list[Any]:
+    """Train runs as one batch with a bar, into the folder, by the arguments of ``add_work``; gives back the records."""
+    from sciml_backend import catalog, sweep
+    from sciml_backend.store import spool
+
+    axis = catalog.problem(specs[0].problem).axis.name
+    records: list[Any] = []
+    with progress_bar(len(specs), str(specs[0].map)) as bar:
+        for done in sweep.train(
+            specs,
+            device=args.device,
+            threads=args.threads,
+            batch_rows=len(specs),
+            on_progress=lambda p: bar(p.done, _in_training(p.training)),
+        ):
+            spool.write_runs(done, folder, batch_id=f"run-{uuid.uuid4().hex}", axis=axis)
+            records += done
+    return records
+
+
+def _in_training(rows: list[dict[str, Any]]) -> str:
+    if not rows:
         return ""
-    first = progress.training[0]
-    return f"iteration {first['iteration']}, loss {min(row['train_loss'] for row in progress.training):.2e}"
-
-
-def parsed_map(text: str) -> MapName:
-    """The map's name; raises BadRequest when it is none."""
-    return MapName.parse(text)
+    return f"iteration {rows[0]['iteration']}, loss {min(row['train_loss'] for row in rows):.2e}"
 
 
 def numbers(text: str | None, *, what: str, whole: bool = False) -> list[Any] | None:
@@ -132,10 +143,10 @@ def seeds(args: argparse.Namespace) -> list[int]:
 
 
 def plan(args: argparse.Namespace) -> list[Any]:
-    """The runs that the arguments of ``add_map`` and ``add_runs`` ask for."""
+    """The runs that the arguments of ``add_runs`` ask for."""
     from sciml_backend import catalog, sweep
 
-    name = parsed_map(args.map)
+    name = MapName.parse(args.map)
     axes = {c.name for c in catalog.problem(name.problem).coefficients}
     model = catalog.entry("models", catalog.family(name.family).model).cls
     coefficients: dict[str, Sequence[float]] = {}

@@ -7,19 +7,7 @@ import uuid
 from typing import Any
 
 from sciml_backend import paths
-from sciml_backend.command import (
-    Command,
-    add_device,
-    add_map,
-    add_out,
-    add_runs,
-    in_training,
-    out_folder,
-    plan,
-    progress_bar,
-    say,
-    setting,
-)
+from sciml_backend.command import Command, add_runs, add_work, out_folder, plan, say, setting, train
 from sciml_backend.run import BadRequest
 
 
@@ -29,14 +17,12 @@ class Diagnose(Command):
     help = "compute a diagnostic of one run (trained first when it is not stored)"
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        add_map(parser)
         add_runs(parser, many=False)
         parser.add_argument("--what", required=True, help="hessian_extremes, spectrum, landscape, solution …")
         parser.add_argument(
             "--with", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="a diagnostic's setting"
         )
-        add_device(parser)
-        add_out(parser)
+        add_work(parser)
 
     def execute(self, args: argparse.Namespace) -> Any:
         from sciml_backend import catalog, sweep
@@ -61,16 +47,7 @@ class Diagnose(Command):
             initial, final, _ = spool.read_weights(spec.cell_id)
         except BadRequest:
             say("This run is not stored yet; training it first.")
-            with progress_bar(1, str(spec.map)) as bar:
-                trained = sweep.train(
-                    specs,
-                    device=args.device,
-                    threads=args.threads,
-                    on_progress=lambda p: bar(p.done, in_training(p)),
-                )
-                (record,) = next(iter(trained))
-            axis = catalog.problem(spec.problem).axis.name
-            spool.write_runs([record], folder, batch_id=f"run-{uuid.uuid4().hex}", axis=axis)
+            (record,) = train(specs, args, folder)
             initial, final = record.theta_initial, record.theta_final
         if initial is None or final is None:
             raise BadRequest("This run was stored without its weights; train it again with `run`.")

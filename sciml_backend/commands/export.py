@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sciml_backend.command import Command, add_map, parsed_map
-from sciml_backend.run import SOURCES
+from sciml_backend.command import Command, add_map
+from sciml_backend.run import SOURCES, MapName
 
 
 class Export(Command):
@@ -23,7 +23,7 @@ class Export(Command):
     def execute(self, args: argparse.Namespace) -> Any:
         from sciml_backend.store.transfer import export
 
-        rows = export(parsed_map(args.map), args.file, source=args.source)
+        rows = export(MapName.parse(args.map), args.file, source=args.source)
         return {"map": args.map, "file": str(args.file), "rows": rows}
 
     def text(self, result: Any) -> str:

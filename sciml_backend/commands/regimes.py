@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from sciml_backend.command import Command, add_map, parsed_map, table
+from sciml_backend.command import Command, add_map, table
 from sciml_backend.run import SOURCES, BadRequest, MapName
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Regimes(Command):
         from sciml_backend.store import queries
         from sciml_backend.store.connection import Store
 
-        name = parsed_map(args.map)
+        name = MapName.parse(args.map)
         levels = perturbations(args.perturbation)
         asked = _asked(args)
         with Store.in_memory(name) as store:

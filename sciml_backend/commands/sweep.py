@@ -11,17 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml_backend import paths
-from sciml_backend.command import (
-    Command,
-    add_device,
-    add_map,
-    add_out,
-    add_runs,
-    out_folder,
-    parsed_map,
-    plan,
-    progress_bar,
-)
+from sciml_backend.command import Command, add_runs, add_work, out_folder, plan, progress_bar
 from sciml_backend.run import BadRequest, RunRecord, RunSpec
 
 
@@ -31,10 +21,8 @@ class Sweep(Command):
     help = "train the missing cells of a map; resumable"
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        add_map(parser)
         add_runs(parser, many=True)
-        add_device(parser)
-        add_out(parser)
+        add_work(parser)
         parser.add_argument("--workers", type=int, default=1, help="processes that train side by side (default 1)")
 
     def execute(self, args: argparse.Namespace) -> Any:
@@ -45,11 +33,10 @@ class Sweep(Command):
         if args.workers < 1:
             raise BadRequest(f"--workers is at least 1, got {args.workers}.")
         specs = plan(args)
-        name = parsed_map(args.map)
         folder = out_folder(args.out / Path(str(specs[0].map)) if args.out else paths.spool_new())
         known = spool.existing_cells(*([folder] if args.out else []))
         missing = [s for s in specs if s.cell_id not in known]
-        axis = catalog.problem(name.problem).axis.name
+        axis = catalog.problem(specs[0].problem).axis.name
         work = [(batch, args.device, args.threads) for batch in batches(missing, device=args.device)]
         counts: Counter[str] = Counter()
         with progress_bar(len(specs), str(specs[0].map), initial=len(specs) - len(missing)) as bar:
