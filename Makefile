@@ -14,7 +14,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 # Two makes in one checkout take turns; the Makefile itself is the lock.
 ALONE = $(if $(shell command -v flock),flock Makefile)
 
-.PHONY: app test setup validate lint types browser clean
+.PHONY: app test setup validate lint browser clean
 .DELETE_ON_ERROR:
 
 setup: .venv/.runtime
@@ -31,9 +31,6 @@ validate: .venv/.development
 lint: .venv/.development
 	.venv/bin/ruff check .
 	PYTHONPATH=. .venv/bin/lint-imports
-
-types: .venv/.development
-	.venv/bin/mypy
 
 # Browser tests want a chromium on PATH: taken as it is, installed where root and apt allow that, else done without.
 browser:

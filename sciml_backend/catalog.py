@@ -96,6 +96,12 @@ def problem(identifier: str) -> Problem:
     return made
 
 
+def plugin_of(problem: str, strategy: str) -> str:
+    """The content hash of the plugins behind a map, empty when it is all ours."""
+    parts = (entry("problems", problem), entry("strategies", strategy))
+    return "-".join(part.plugin for part in parts if part.plugin)
+
+
 def _own(kind: str) -> Iterator[Entry]:
     package = importlib.import_module(f"sciml_backend.{kind}")
     for info in pkgutil.iter_modules(package.__path__):

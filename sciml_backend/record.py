@@ -38,8 +38,7 @@ def record() -> dict[str, Any]:
             for name, e in catalog.entries("diagnostics").items()
         },
         "maps": [
-            _map(family, name, problems[name].cls(), strategy)
-            | {"plugin": "-".join(entry.plugin for entry in (problems[name], strategies[strategy]) if entry.plugin)}
+            _map(family, name, problems[name].cls(), strategy) | {"plugin": catalog.plugin_of(name, strategy)}
             for family in FAMILIES
             for name in problems
             if family in problems[name].cls.families

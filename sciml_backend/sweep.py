@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import math
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from hashlib import sha256
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,8 +19,11 @@ from sciml_backend.engine.train import Outcome, Snapshot
 from sciml_backend.engine.train import train as train_rows
 from sciml_backend.model import Model
 from sciml_backend.objective import Objective
-from sciml_backend.run import DTYPES, Artifact, BadRequest, MapName, RunRecord, RunSpec, Setting, Status
+from sciml_backend.plan import plan
+from sciml_backend.run import Artifact, BadRequest, RunRecord, RunSpec, Setting, Status
 from sciml_backend.strategy import Strategy
+
+__all__ = ["Progress", "diagnose", "initial_weights", "objective_of", "plan", "schedule_of", "train"]
 
 TORCH_DTYPE = {"float32": torch.float32, "float64": torch.float64}
 NUMPY_DTYPE: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8")}
@@ -40,147 +39,6 @@ class Progress:
     done: int
     total: int
     training: list[dict[str, Any]] = field(default_factory=list)
-
-
-# -- plan ---------------------------------------------------------------------------------------------------------
-
-
-def plan(
-    name: MapName,
-    *,
-    coefficients: Mapping[str, Sequence[float]] | None = None,
-    data: Sequence[int] | None = None,
-    seeds: Sequence[int] = (0,),
-    data_seed: int = 0,
-    dtype: str | None = None,
-    model: Mapping[str, Setting] | None = None,
-    settings: Mapping[str, Setting] | None = None,
-) -> list[RunSpec]:
-    """Every combination of coefficients, data and seeds as a run of the map; axes left out take the map's own values.
-
-    Settings in the name's variant (``@float64``, ``@nu=5.0``) count as given. Raises BadRequest on whatever is unknown
-    or out of range, before anything is trained.
-    """
-    family = catalog.family(name.family)
-    problem_entry = catalog.entry("problems", name.problem)
-    strategy_entry = catalog.entry("strategies", name.strategy)
-    problem = problem_entry.cls()
-    if name.family not in problem.families:
-        raise BadRequest(
-            f"{problem.label} is not a problem for {family.label}; it is for {', '.join(problem.families)}."
-        )
-    said = _from_variant(name.variant, problem, catalog.entry("models", family.model).cls, strategy_entry.cls)
-    if dtype and said.dtype and dtype != said.dtype:
-        raise BadRequest(f"The map {name} is in {said.dtype} and {dtype} was asked for; leave one of them out.")
-    dtype = dtype or said.dtype or "float32"
-    if dtype not in DTYPES:
-        raise BadRequest(f"dtype is float32 or float64, got {dtype!r}.")
-    axis = problem.axis
-    chosen: dict[str, Sequence[float]] = {axis.name: axis.axis, **{k: (v,) for k, v in said.coefficients.items()}}
-    chosen |= {k: tuple(v) for k, v in (coefficients or {}).items()}
-    model_settings = _differing(catalog.entry("models", family.model).cls, {**said.model, **(model or {})}, "model")
-    own_settings = _differing(strategy_entry.cls, {**said.settings, **(settings or {})}, name.strategy)
-    plugin = plugin_of(name.problem, name.strategy)
-    runs = []
-    for n in data if data is not None else problem.data_axis:
-        problem.check_data(n)
-        for values in itertools.product(*chosen.values()):
-            full = problem.complete(dict(zip(chosen, values, strict=True)))
-            for seed in seeds:
-                if not 0 <= seed < 2**31:
-                    raise BadRequest(f"A seed lies between 0 and 2^31 - 1, got {seed}.")
-                spec = RunSpec(
-                    family=name.family,
-                    problem=name.problem,
-                    strategy=name.strategy,
-                    coefficients=full,
-                    data=int(n),
-                    seed=int(seed),
-                    data_seed=data_seed,
-                    dtype=dtype,
-                    protocol="published" if dtype == "float32" else "corrected",
-                    model=model_settings,
-                    settings=own_settings,
-                    plugin=plugin,
-                )
-                runs.append(spec.but(variant=variant_of(spec)))
-    return runs
-
-
-@dataclass
-class _Said:
-    dtype: str | None = None
-    coefficients: dict[str, float] = field(default_factory=dict)
-    model: dict[str, Setting] = field(default_factory=dict)
-    settings: dict[str, Setting] = field(default_factory=dict)
-
-
-def _from_variant(variant: str, problem: Any, model: type, strategy: type) -> _Said:
-    """The settings a variant names; inverse of ``variant_of`` where that is readable."""
-    said = _Said()
-    defaults: list[tuple[dict[str, Any], dict[str, Any]]] = [
-        ({c.name: 0.0 for c in problem.coefficients}, said.coefficients),
-        ({f.name: f.default for f in fields(model)}, said.model),
-        ({f.name: f.default for f in fields(strategy)}, said.settings),
-    ]
-    for token in filter(None, variant.split(",")):
-        if token in DTYPES:
-            said.dtype = token
-            continue
-        key, _, text = token.partition("=")
-        owner = next((pair for pair in defaults if key in pair[0]), None)
-        try:
-            owner[1][key] = _typed(text, owner[0][key])  # type: ignore[index]
-        except (KeyError, TypeError, ValueError):
-            raise BadRequest(
-                f"The variant {variant!r} cannot be read at {token!r}; it is float64, NAME=VALUE of a setting "
-                "(nu=5.0), or several joined by commas. A hash cannot be read back: give the settings themselves."
-            ) from None
-    return said
-
-
-def _typed(text: str, default: Any) -> Setting:
-    if isinstance(default, bool):
-        return {"True": True, "False": False}[text]
-    return text if isinstance(default, str) else type(default)(text)  # type: ignore[no-any-return]
-
-
-def variant_of(spec: RunSpec) -> str:
-    """The name of what differs from the map's defaults: readable tokens, else the hash of the differences.
-
-    A plugin's content is part of a cell's identity, not of its map's name.
-    """
-    problem = catalog.problem(spec.problem)
-    tokens = [] if spec.dtype == "float32" else [spec.dtype]
-    usual = {c.name: c.default for c in problem.coefficients}
-    changed = {k: v for k, v in spec.coefficients.items() if usual.get(k) not in (None, v)}
-    tokens += [f"{k}={v}" for k, v in {**changed, **spec.model, **spec.settings}.items()]
-    name = ",".join(tokens)
-    if spec.data_seed or len(tokens) > 3 or not re.fullmatch(r"[\w.=,+-]*", name):
-        return sha256(json.dumps([name, spec.data_seed]).encode()).hexdigest()[:8]
-    return name
-
-
-def _differing(cls: type, given: Mapping[str, Setting], owner: str) -> dict[str, Setting]:
-    """The given settings that differ from the defaults of a frozen dataclass, typed as they are."""
-    known = {f.name: f.default for f in fields(cls)}
-    out: dict[str, Setting] = {}
-    for name, value in given.items():
-        if name not in known:
-            raise BadRequest(f"{owner} has no setting {name!r}; it has {', '.join(known)}.")
-        default: Any = known[name]
-        wanted = type(default)
-        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if wanted in (int, float, str, bool) and type(value) is not wanted:
-            raise BadRequest(f"{owner}: {name} is of type {wanted.__name__}, got {value!r}.")
-        if value != default:
-            out[name] = value
-    try:
-        cls(**out)
-    except (TypeError, ValueError) as error:
-        raise BadRequest(str(error)) from None
-    return out
 
 
 # -- build --------------------------------------------------------------------------------------------------------
@@ -199,18 +57,12 @@ def schedule_of(spec: RunSpec) -> list[Strategy]:
 
 def require_present_plugin(spec: RunSpec) -> None:
     """Raise BadRequest when the run was asked for with another version of its plugin than the one that is loaded."""
-    present = plugin_of(spec.problem, spec.strategy)
+    present = catalog.plugin_of(spec.problem, spec.strategy)
     if spec.plugin != present:
         raise BadRequest(
             f"This run of {spec.map} was asked for with version {spec.plugin or 'none'} of its plugin and "
             f"{present or 'none'} is loaded; its numbers would get a wrong identity: ask for it anew."
         )
-
-
-def plugin_of(problem: str, strategy: str) -> str:
-    """The content hash of the plugins behind a map, empty when it is all ours."""
-    parts = (catalog.entry("problems", problem), catalog.entry("strategies", strategy))
-    return "-".join(part.plugin for part in parts if part.plugin)
 
 
 def objective_of(specs: Sequence[RunSpec], *, device: str = "cpu", dtype: str | None = None) -> Objective:
