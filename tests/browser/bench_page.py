@@ -1,12 +1,14 @@
 """How long the regime map takes to answer, in a real browser: ``python tests/browser/bench_page.py [ADDRESS]``.
 
 Prints medians over moves of a threshold (key pressed → both 12 × 12 panels painted with their new boundaries) and over
-clicks (mouse pressed → the cell's numbers and curves painted). The server's part is from the first message of the
-browser to the server's last. Without an address it starts a server of its own with the shipped results.
+clicks (mouse pressed → the cell's numbers and curves painted). Without an address it starts a server of its own with
+the shipped results, and prints the server's part too: from the browser's message to the last message of its answer,
+both by the server's clock.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -14,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,16 +52,11 @@ PANELS = ["panel_train_loss", "panel_test_error"]
 
 
 class Watched:
-    """A page with the times of its key presses, its clicks and its traffic."""
+    """A page with the times of its key presses and clicks; ``log`` is where its server writes down its messages."""
 
-    def __init__(self, page: Any) -> None:
+    def __init__(self, page: Any, log: Path | None = None) -> None:
         self.page = page
-        self.sent: list[float] = []
-        self.received: list[float] = []
-        self._traffic = page.context.new_cdp_session(page)
-        self._traffic.send("Network.enable")
-        self._traffic.on("Network.webSocketFrameSent", lambda event: self.sent.append(event["timestamp"]))
-        self._traffic.on("Network.webSocketFrameReceived", lambda event: self.received.append(event["timestamp"]))
+        self.log = log
         page.add_init_script(
             "for (const kind of ['keydown', 'mousedown']) addEventListener(kind, (e) => "
             "{ window.pressed = performance.timeOrigin + e.timeStamp; }, true);"
@@ -68,18 +66,28 @@ class Watched:
         """Milliseconds from the press that ``act`` makes to the paint of all panels, and the server's part of them."""
         before = self.page.evaluate(SIGNATURES, panels)
         self.settle()
-        self.sent.clear()
-        self.received.clear()
+        start = time.monotonic()
         act()
         total = self.page.evaluate(PAINTED % SIGNATURES, [panels, before, "pressed"])
         self.settle()
-        return total, 1000 * (self._answered() - self.sent[0])
+        return total, self._answered(start)
 
-    def _answered(self) -> float:
-        """When the last message of the first answer came: those of the page's own questions come later, after a gap."""
-        later = [moment for moment in self.sent if moment > self.sent[0]]
-        first = [moment for moment in self.received if not later or moment < later[0]]
-        return max(first or self.received)
+    def _answered(self, start: float) -> float:
+        """Milliseconds from the browser's message after ``start`` with the longest answer to the last message of it.
+
+        The page's own questions, whether something new is there, have short answers.
+        """
+        if self.log is None:
+            return math.nan
+        answers: list[list[float]] = []
+        for way, when in map(str.split, self.log.read_text().splitlines()):
+            if float(when) > start:
+                if way == "receive":
+                    answers.append([])
+                if answers:
+                    answers[-1].append(float(when))
+        longest = max(answers, key=len)
+        return 1000 * (longest[-1] - longest[0])
 
     def settle(self) -> None:
         """Wait until the server has nothing more to say."""
@@ -130,9 +138,9 @@ def open_map(watched: Watched, address: str) -> None:
     watched.settle()
 
 
-def measure(page: Any, address: str, *, rounds: int) -> None:
+def measure(page: Any, address: str, log: Path | None, *, rounds: int) -> None:
     """Print the medians."""
-    watched = Watched(page)
+    watched = Watched(page, log)
     open_map(watched, f"{address}/?source=published")
     moves = [move_threshold(watched, key="ArrowRight" if k % 20 < 10 else "ArrowLeft") for k in range(rounds + 2)][2:]
     report("threshold move → both panels painted", moves)
@@ -149,15 +157,36 @@ def report(what: str, times: list[tuple[float, float]]) -> None:
     """One line."""
     totals, servers = zip(*times, strict=True)
     middle, worst, server = statistics.median(totals), max(totals), statistics.median(servers)
-    print(f"{what}: median {middle:.0f} ms, max {worst:.0f} ms, server part {server:.0f} ms ({len(times)} times)")
+    part = "" if math.isnan(server) else f", server part {server:.0f} ms"
+    print(f"{what}: median {middle:.0f} ms, max {worst:.0f} ms{part} ({len(times)} times)")
+
+
+TIMED_SERVER = """
+import sys, time, server
+inner, log = server.app, open(sys.argv.pop(1), "a", buffering=1)
+async def timed(scope, receive, send):
+    async def receiving():
+        message = await receive()
+        if message["type"] == "websocket.receive":
+            print("receive", time.monotonic(), file=log)
+        return message
+    async def sending(message):
+        await send(message)
+        if message["type"] == "websocket.send":
+            print("send", time.monotonic(), file=log)
+    await inner(scope, receiving, sending)
+server.app = timed
+server.main()
+"""
 
 
 @contextmanager
-def own_server() -> Iterator[str]:
-    """A server with the shipped results and an empty data folder."""
+def own_server() -> Iterator[tuple[str, Path]]:
+    """A server with the shipped results and an empty data folder: its address, and its log of messages."""
     with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "messages"
         process = subprocess.Popen(
-            [sys.executable, "server.py", "--port", "0"],
+            [sys.executable, "-c", TIMED_SERVER, str(log), "--port", "0"],
             cwd=ROOT,
             env=os.environ | {"ATLAS_DATA": folder},
             stdout=subprocess.PIPE,
@@ -168,7 +197,7 @@ def own_server() -> Iterator[str]:
             found = next((m for line in process.stdout if (m := re.search(r"http://\S+", line))), None)
             if found is None:
                 sys.exit("The server did not start.")
-            yield found[0]
+            yield found[0], log
         finally:
             process.terminate()
             process.wait(30)
@@ -178,19 +207,19 @@ def main() -> None:
     """Measure a running server, or one of our own."""
     from playwright.sync_api import sync_playwright
 
-    def run(address: str) -> None:
+    def run(address: str, log: Path | None = None) -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
             )
-            measure(browser.new_page(viewport={"width": 1400, "height": 1300}), address, rounds=20)
+            measure(browser.new_page(viewport={"width": 1400, "height": 1300}), address, log, rounds=20)
             browser.close()
 
     if len(sys.argv) > 1:
         run(sys.argv[1].rstrip("/"))
     else:
-        with own_server() as address:
-            run(address)
+        with own_server() as (address, log):
+            run(address, log)
 
 
 if __name__ == "__main__":
