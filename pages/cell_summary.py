@@ -17,12 +17,11 @@ def choose(chosen: Choice, xs: list[float], ys: list[float]) -> tuple[float, flo
     for key, values in (("x", xs), ("y", ys)):
         if st.session_state.get(key) not in values:
             st.session_state[key] = None
+    look = {"format_func": _value, "placeholder": _value(None)}
     x = st.selectbox(
-        chosen.x.label, [None, *xs], key="x", format_func=_value, width=140, help="The cell's column; or click the map."
+        chosen.x.label, [None, *xs], key="x", width=140, help="The cell's column; or click the map.", **look
     )
-    y = st.selectbox(
-        chosen.y.label, [None, *ys], key="y", format_func=_value, width=200, help="The cell's row; or click the map."
-    )
+    y = st.selectbox(chosen.y.label, [None, *ys], key="y", width=200, help="The cell's row; or click the map.", **look)
     return None if x is None or y is None else (x, y)
 
 

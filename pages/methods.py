@@ -72,10 +72,9 @@ def reading() -> None:
         "- *Percentile*: T is that percentile of the map's values.\n"
         "- *Value*: T itself, with the paper's Table 5 as presets.\n\n"
         "**Boundaries** are linear contours of the seed means between cells, at five levels: the rule's number "
-        "as it is, and "
-        "10 % and 20 % smaller and larger (adjustable). The training boundary is solid; the test boundary is "
-        "dashed and drawn "
-        "where the training loss is below its threshold."
+        "as it is, and 10 % and 20 % smaller and larger (adjustable). The training boundary is solid; the test "
+        "boundary is dashed and drawn where the training loss is below its threshold. Lines cross rows and columns "
+        "of which nothing is computed yet; they keep away from single missing cells."
     )
     st.markdown("**Numbers of a run**")
     st.markdown(words.metrics(words.METRICS))

@@ -8,12 +8,13 @@ below its own threshold, so it separates regimes I and III.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from contourpy import contour_generator
+from numpy.typing import NDArray
 
 from sciml_backend.regimes.cells import Floats, matrix
 from sciml_backend.regimes.thresholds import Thresholds
@@ -44,22 +45,37 @@ def boundaries(
 ) -> list[Boundary]:
     """Train boundaries, then test boundaries, one per level; no lines where the map has no contour.
 
-    A level scales the number of the rule (f, percentile or T). No line passes between cells of which one has no value.
+    A level scales the number of the rule (f, percentile or T). Rows and columns without any value are passed over:
+    lines cross them from one computed neighbour to the other. Elsewhere no line passes between cells of which one has
+    no value.
     """
     thresholds = thresholds or Thresholds()
     train, test = matrix(grid, thresholds.train_column), matrix(grid, thresholds.test_column)
+    there = np.isfinite(train) | np.isfinite(test)
+    rows, columns = there.any(axis=1).nonzero()[0], there.any(axis=0).nonzero()[0]
+    train, test = train[np.ix_(rows, columns)], test[np.ix_(rows, columns)]
+
+    def placed(lines: Iterable[Floats]) -> tuple[Floats, ...]:
+        """Lines of what was computed, in indices of the whole map."""
+        return tuple(np.column_stack([_at(columns, line[:, 0]), _at(rows, line[:, 1])]) for line in lines)
+
     cuts = [thresholds.of(grid, 1 + level) for level in levels]
     train_lines = contours(train, [cut for cut, _ in cuts])
     test_lines = contours(test, [cut for _, cut in cuts])
     solid = [
-        Boundary(metric="train", level=level, threshold=cut, lines=lines)
+        Boundary(metric="train", level=level, threshold=cut, lines=placed(lines))
         for level, (cut, _), lines in zip(levels, cuts, train_lines, strict=True)
     ]
     dashed = [
-        Boundary(metric="test", level=level, threshold=cut, lines=_below(lines, train, train_cut))
+        Boundary(metric="test", level=level, threshold=cut, lines=placed(_below(lines, train, train_cut)))
         for level, (train_cut, cut), lines in zip(levels, cuts, test_lines, strict=True)
     ]
     return solid + dashed
+
+
+def _at(kept: NDArray[np.intp], position: Floats) -> Floats:
+    """Positions among the kept indices as positions among all."""
+    return np.interp(position, np.arange(len(kept)), kept)
 
 
 def contours(values: Floats, levels: Sequence[float]) -> list[tuple[Floats, ...]]:

@@ -77,6 +77,19 @@ def test_no_line_passes_a_cell_without_a_value():
     np.testing.assert_array_equal(np.concatenate(again), np.concatenate(lines))
 
 
+def test_lines_cross_rows_and_columns_that_nobody_computed():
+    full = synthetic(lambda i, j: i + 2 * j, lambda i, j: i - j)
+    sparse = full.copy()
+    empty = full["x"].isin([2.0**1, 2.0**4, 2.0**5]) | (full["y"] == 10.0 + 2**3)
+    sparse.loc[empty, ["train_loss", "test_error"]] = np.nan
+    found = boundaries(sparse, absolute(7.3, 1.5), levels=(0.0,))
+    for metric, value, of in (("train", 7.3, lambda i, j: i + 2 * j), ("test", 1.5, lambda i, j: i - j)):
+        line = points(found, metric, 0.0)
+        np.testing.assert_allclose(of(*line.T), value)
+        assert not np.isin(line % 1, 0).all(axis=1).any()
+    assert points(found, "train", 0.0)[:, 0].min() < 4 < 5 < points(found, "train", 0.0)[:, 0].max()
+
+
 def test_the_test_boundary_ends_beside_a_cell_without_a_training_loss():
     full = synthetic(lambda i, j: 0 * i, lambda i, j: j)
     hole = full.assign(train_loss=full["train_loss"].where(full["x"] != 2.0**4))
