@@ -47,6 +47,12 @@ def sheet(rows: list[list[Image.Image]]) -> Image.Image:
     return page.quantize(128)
 
 
+def rectangle(grid: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows and columns of which there is one cell only."""
+    several = [grid.groupby(axis)["train_loss"].transform("size") > 1 for axis in ("x", "y")]
+    return grid[several[0] & several[1]]
+
+
 def thresholds_of(grid: pd.DataFrame) -> Thresholds:
     """As the map's page starts."""
     published = means(NAME, source="published")
@@ -69,13 +75,14 @@ def published_and_computed() -> None:
 
 
 def precision() -> None:
-    """How regime II moves between float32 and float64, on the cells that both have, with one pair of thresholds."""
-    single, double = means(NAME), means(f"{NAME}@float64")
+    """How regime II moves between float32 and float64, on the rows and columns that both have, with one threshold."""
+    single, double = means(NAME), rectangle(means(f"{NAME}@float64"))
     both = single.merge(double[["x", "y"]], on=["x", "y"])
     thresholds = thresholds_of(both)
+    scale = tuple(pd.concat([both, double])["train_loss"].quantile([0.05, 0.95]))
     row = [
-        panel(both, "train_loss", "Training loss, float32", thresholds, log=True),
-        panel(double, "train_loss", "Training loss, float64", thresholds, log=True),
+        panel(cells, "train_loss", f"Training loss, {dtype}", thresholds, log=True, colour_range=scale)
+        for cells, dtype in ((both, "float32"), (double, "float64"))
     ]
     sheet([row]).save(HERE / "precision.png", optimize=True)
 
