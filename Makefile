@@ -31,6 +31,7 @@ validate: .venv/.development
 lint: .venv/.development
 	.venv/bin/ruff check .
 	PYTHONPATH=. .venv/bin/lint-imports
+	.venv/bin/mypy
 
 # Browser tests want a chromium on PATH: taken as it is, installed where root and apt allow that, else done without.
 browser:

@@ -36,7 +36,7 @@ class Model(ABC):
     @property
     def parameters(self) -> int:
         """P, the length of a row of theta."""
-        return self.layout[-1].slice.stop
+        return int(self.layout[-1].slice.stop)
 
     @abstractmethod
     def init(self, seed: int) -> Tensor:

@@ -39,7 +39,7 @@ class Objective(ABC):
     @property
     def parameters(self) -> int:
         """P."""
-        return self.layout[-1].slice.stop
+        return int(self.layout[-1].slice.stop)
 
     @abstractmethod
     def rows(self, index: Index) -> Self:

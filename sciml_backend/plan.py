@@ -111,7 +111,7 @@ def _from_variant(variant: str, problem: Any, model: type, strategy: type) -> _S
 def _typed(text: str, default: Any) -> Setting:
     if isinstance(default, bool):
         return {"True": True, "False": False}[text]
-    return text if isinstance(default, str) else type(default)(text)  # type: ignore[no-any-return]
+    return text if isinstance(default, str) else type(default)(text)
 
 
 def variant_of(spec: RunSpec) -> str:

@@ -50,7 +50,7 @@ def model_of(spec: RunSpec) -> Model:
     return made
 
 
-def schedule_of(spec: RunSpec) -> list[Strategy]:
+def schedule_of(spec: RunSpec) -> list[Strategy[Any]]:
     """The phases of a run's training."""
     return [catalog.entry("strategies", spec.strategy).cls(**spec.settings)]
 
@@ -193,7 +193,7 @@ def _record(
     own = objective.rows([o.row])
     theta = o.theta[None]
     loss = float(own.value(theta)[0])
-    errors = {name: finite(float(value[0])) for name, value in own.errors(theta, heldout=True).items()}
+    errors: dict[str, Any] = {name: finite(float(value[0])) for name, value in own.errors(theta, heldout=True).items()}
     diverged = o.status is Status.DIVERGED
     return RunRecord(
         spec=spec,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ class _Row:
 
 def train(
     objective: Objective,
-    schedule: Sequence[Strategy],
+    schedule: Sequence[Strategy[Any]],
     theta: Tensor,
     *,
     on_snapshot: Callable[[Snapshot], None] | None = None,
@@ -105,7 +106,7 @@ def train(
 
 def _phase(
     objective: Objective,
-    strategy: Strategy,
+    strategy: Strategy[Any],
     theta: Tensor,
     rows: list[_Row],
     active: np.ndarray,
@@ -121,8 +122,7 @@ def _phase(
         theta, state = step.theta, step.state
         iteration += 1
         now = time.perf_counter()
-        for position, row in enumerate(active):
-            r = rows[row]
+        for position, r in enumerate(rows[row] for row in active):
             r.iterations += 1
             r.evaluations += int(step.evaluations[position])
             r.seconds += (now - started) / len(active)
@@ -136,8 +136,8 @@ def _phase(
                 on_snapshot(Snapshot([int(a) for a in active], iteration, [float(x) for x in step.loss], errors))
         if not ended.any():
             continue
-        for position in ended.nonzero()[0]:
-            yield _outcome(int(active[position]), rows[active[position]], step, int(position))
+        for place in np.flatnonzero(ended).tolist():
+            yield _outcome(int(active[place]), rows[active[place]], step, place)
         left = (~ended).nonzero()[0]
         if len(left) == 0:
             return
@@ -158,7 +158,7 @@ def _log(
             on_log(int(row), rows[row].iterations, theta[i].clone())
 
 
-def _outcome(row: int, r: _Row, step: Step, position: int) -> Outcome:
+def _outcome(row: int, r: _Row, step: Step[Any], position: int) -> Outcome:
     return Outcome(
         row=row,
         status=step.status[position],

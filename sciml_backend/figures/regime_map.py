@@ -100,7 +100,7 @@ def _heat(
     if log:
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.where(values > 0, np.log10(values), np.nan)
-    low, high = _colour_range(values, np.log10(colour_range) if log and colour_range else colour_range)
+    low, high = _colour_range(values, np.log10(colour_range).tolist() if log and colour_range else colour_range)
     bar: dict[str, Any] = {"thickness": 12, "outlinewidth": 0, "exponentformat": "e"}
     if log:
         bar["tickvals"], bar["ticktext"] = decades(low, high)
@@ -193,7 +193,7 @@ def _index(values: pd.Series, axis: NDArray[Any]) -> NDArray[Any]:
     """Axis values as positions between cells; nan outside the axis."""
     if not len(axis):
         return np.full(len(values), np.nan)
-    return np.interp(values, axis, np.arange(len(axis)), left=np.nan, right=np.nan)
+    return np.asarray(np.interp(values, axis, np.arange(len(axis)), left=np.nan, right=np.nan))
 
 
 def _polyline(x: NDArray[Any], y: NDArray[Any], line: dict[str, Any]) -> dict[str, Any]:

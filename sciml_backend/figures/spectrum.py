@@ -58,7 +58,7 @@ def spectrum(
 
 def symlog(values: NDArray[Any], linear_within: float) -> NDArray[Any]:
     """Signed decades, sign(v) log10(1 + |v| / linear_within)."""
-    return np.sign(values) * np.log10(1 + np.abs(values) / linear_within)
+    return np.asarray(np.sign(values) * np.log10(1 + np.abs(values) / linear_within))
 
 
 def _line(

@@ -5,7 +5,7 @@ A residual that is written for tensors is run once on these instead, and so turn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class Polynomial:
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """``tensor * polynomial`` and its like arrive here, because the tensor's operator is asked first."""
-        operations = {
+        operations: dict[str, Callable[..., Polynomial]] = {
             "add": lambda a, b: cls._of(a) + cls._of(b),
             "sub": lambda a, b: cls._of(a) - cls._of(b),
             "rsub": lambda a, b: cls._of(b) - cls._of(a),

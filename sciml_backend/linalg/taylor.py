@@ -46,8 +46,9 @@ class Streams:
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Streams:
         """The same numbers in another precision, contiguous."""
-        move = [t.to(dtype=dtype, device=device).contiguous() for t in (self.first, self.second_b, self.second_c)]
-        return Streams(*move, self.pairs)
+        numbers = self.first, self.second_b, self.second_c
+        first, b, c = (t.to(dtype=dtype, device=device).contiguous() for t in numbers)
+        return Streams(first, b, c, self.pairs)
 
 
 @dataclass

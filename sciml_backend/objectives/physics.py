@@ -8,9 +8,11 @@ and a fused kernel for residuals that are polynomials in the network's streams, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, cast
 
 import numpy as np
@@ -76,26 +78,23 @@ class _TermAt:
     def on_streams(self, streams: Tensor, points: Tensor, coefficients: Mapping[str, Tensor]) -> Tensor:
         """Residuals (B, n) from the network's streams (B, groups, streams, n) at points (groups, n, d)."""
         asked = iter(self.carried)
-        fields = [
-            _SlotField(as_point(self.coordinates, p), streams[:, g, 0], lambda _, g=g: streams[:, g, next(asked)])
-            for g, p in enumerate(points)
-        ]
-        out = self._residual(fields, coefficients)
+
+        def field(here: Tensor, p: Tensor) -> _SlotField:
+            return _SlotField(as_point(self.coordinates, p), here[:, 0], lambda _: here[:, next(asked)])
+
+        out = self._residual(list(map(field, streams.unbind(1), points)), coefficients)
         return cast(Tensor, out.expand(streams.shape[0], points.shape[1]))
 
     def polynomial(self) -> Polynomial | None:
         """The residual as a polynomial in slots group * streams + stream, or None when it is none."""
         asked, count = iter(self.carried), self.streams.count
-        fields = [
-            _SlotField(
-                as_point(self.coordinates, p),
-                Polynomial.slot(g * count),
-                lambda _, g=g: Polynomial.slot(g * count + next(asked)),
-            )
-            for g, p in enumerate(self.points)
-        ]
+
+        def field(first: int, p: Tensor) -> _SlotField:
+            slot = Polynomial.slot
+            return _SlotField(as_point(self.coordinates, p), slot(first), lambda _: slot(first + next(asked)))
+
         try:
-            result = self._residual(fields, self.coefficients)
+            result = self._residual(list(map(field, itertools.count(0, count), self.points)), self.coefficients)
         except (NotPolynomial, TypeError, AttributeError):
             return None
         return result if isinstance(result, Polynomial) and result.degree <= 4 else None
@@ -272,8 +271,7 @@ class Physics(Objective):
     def residual_jvp(self, theta: Tensor, v: Tensor) -> dict[str, Tensor]:
         out = {}
         for term in self._terms:
-            _, tangent = torch.func.jvp(lambda p, term=term: self._term_residual(term, p), (theta.detach(),), (v,))
-            out[term.term.name] = tangent
+            out[term.term.name] = torch.func.jvp(partial(self._term_residual, term), (theta.detach(),), (v,))[1]
         return out
 
     def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor]) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ def boundaries(
     thresholds = thresholds or Thresholds()
     train, test = matrix(grid, thresholds.train_column), matrix(grid, thresholds.test_column)
     there = np.isfinite(train) | np.isfinite(test)
-    rows, columns = there.any(axis=1).nonzero()[0], there.any(axis=0).nonzero()[0]
+    rows, columns = (np.flatnonzero(there.any(axis=axis)) for axis in (1, 0))
     train, test = train[np.ix_(rows, columns)], test[np.ix_(rows, columns)]
 
     def placed(lines: Iterable[Floats]) -> tuple[Floats, ...]:
@@ -75,7 +76,7 @@ def boundaries(
 
 def _at(kept: NDArray[np.intp], position: Floats) -> Floats:
     """Positions among the kept indices as positions among all."""
-    return np.interp(position, np.arange(len(kept)), kept)
+    return np.asarray(np.interp(position, np.arange(len(kept)), kept))
 
 
 def contours(values: Floats, levels: Sequence[float]) -> list[tuple[Floats, ...]]:
@@ -83,13 +84,14 @@ def contours(values: Floats, levels: Sequence[float]) -> list[tuple[Floats, ...]
     if min(values.shape) < 2:
         return [() for _ in levels]
     found = contour_generator(z=np.ma.masked_invalid(values), corner_mask=False)
-    return [tuple(map(_snapped, found.lines(level))) if math.isfinite(level) else () for level in levels]
+    drawn: list[Any] = [found.lines(level) if math.isfinite(level) else () for level in levels]
+    return [tuple(map(_snapped, lines)) for lines in drawn]
 
 
 def _snapped(line: Floats) -> Floats:
     """Vertices exactly on the lines of the grid, which interpolation misses by rounding."""
     whole = np.round(line)
-    return np.where(np.abs(line - whole) < 1e-9, whole, line)
+    return np.asarray(np.where(np.abs(line - whole) < 1e-9, whole, line))
 
 
 def _below(lines: Sequence[Floats], values: Floats, level: float) -> tuple[Floats, ...]:
@@ -103,7 +105,7 @@ def _along(line: Floats, values: Floats) -> Floats:
     after = np.ceil(line).astype(int)
     near, far = values[before[:, 1], before[:, 0]], values[after[:, 1], after[:, 0]]
     share = np.abs(line - before).max(axis=1)
-    return np.where(share > 0, near + share * (far - near), near)
+    return np.asarray(np.where(share > 0, near + share * (far - near), near))
 
 
 def _pieces(line: Floats, room: Floats) -> Iterator[Floats]:
@@ -126,5 +128,5 @@ def _pieces(line: Floats, room: Floats) -> Iterator[Floats]:
 def _crossing(ends: Floats, room: Floats) -> Floats:
     """Where room is zero between two points; the known end when the other has no value."""
     if np.isnan(room).any():
-        return ends[int(np.isnan(room[0]))]
-    return ends[0] + room[0] / (room[0] - room[1]) * (ends[1] - ends[0])
+        return np.asarray(ends[int(np.isnan(room[0]))])
+    return np.asarray(ends[0] + room[0] / (room[0] - room[1]) * (ends[1] - ends[0]))

@@ -48,7 +48,7 @@ def label(train: ArrayLike, test: ArrayLike, thresholds: tuple[float, float]) ->
     low_train, low_test = train <= thresholds[0], test <= thresholds[1]
     numerals = np.array([["II", "IV"], ["III", "I"]], dtype=object)[low_train.astype(int), low_test.astype(int)]
     known = np.isfinite(train) & np.isfinite(test) & bool(np.isfinite(thresholds).all())
-    return np.where(known, numerals, None)
+    return np.asarray(np.where(known, numerals, None))
 
 
 def labelled(grid: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
