@@ -11,7 +11,6 @@ from PIL import Image
 import sciml_backend
 from sciml_backend.figures.regime_map import regime_map
 from sciml_backend.regimes import Thresholds, boundaries, complete, footing, labelled
-from sciml_backend.run import MapName
 
 HERE = Path(__file__).parent
 SIZE = {"width": 620, "height": 460, "scale": 1.5}
@@ -56,7 +55,7 @@ def rectangle(grid: pd.DataFrame) -> pd.DataFrame:
 def thresholds_of(grid: pd.DataFrame) -> Thresholds:
     """As the map's page starts."""
     published = means(NAME, source="published")
-    return footing(MapName.parse(NAME), grid, xs=published["x"], ys=published["y"], published=published).thresholds
+    return footing(grid, xs=published["x"], ys=published["y"], published=published).thresholds
 
 
 def published_and_computed() -> None:

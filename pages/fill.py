@@ -37,9 +37,8 @@ def _cells(chosen: Choice, grid: pd.DataFrame, scope: str) -> list[tuple[float, 
     if scope == "The selected cell":
         x, y = st.session_state.get("x"), st.session_state.get("y")
         return [] if x is None or y is None else [(x, y)]
-    if len(grid):
-        return list(zip(grid["x"], grid["y"], strict=True))
-    return [(x, y) for y in chosen.y.values for x in chosen.x.values]
+    planned = [(x, y) for y in chosen.y.values for x in chosen.x.values]
+    return planned or list(zip(grid["x"], grid["y"], strict=True))
 
 
 def _missing(wanted: list[RunSpec]) -> list[RunSpec]:

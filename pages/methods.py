@@ -67,8 +67,8 @@ def reading() -> None:
     st.markdown("\n".join(f"- **{regime.value}** {regime.sentence}" for regime in regimes.REGIMES))
     st.markdown("**Thresholds** follow from a rule, the same for all cells of a map:")
     st.markdown(
-        "- *Share of the range*: T = p5 + f (p95 − p5) of the map's values; f = 0.30 gives the paper's "
-        "thresholds back.\n"
+        "- *Share of the range*: T = p5 + f (p95 − p5) of the map's values; f = 0.30 gives the paper's Table 5 back "
+        "on its PINN convection map. The paper itself states no rule that fits all its maps.\n"
         "- *Percentile*: T is that percentile of the map's values.\n"
         "- *Value*: T itself, with the paper's Table 5 as presets.\n\n"
         "**Boundaries** are linear contours of the seed means between cells, at five levels: the rule's number "

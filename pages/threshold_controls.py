@@ -11,8 +11,9 @@ from sciml_backend import regimes
 
 RULES = {"range": "Share of the range", "percentile": "Percentile", "absolute": "Value"}
 _RULE = (
-    "How a threshold follows from a map. Share of the range: T = p5 + f · (p95 − p5) of the map's values (the paper's "
-    "rule, f = 0.30). Percentile: that percentile of the values. Value: T itself."
+    "How a threshold follows from a map. Share of the range: T = p5 + f · (p95 − p5) of the map's values; f = 0.30 "
+    "gives the paper's Table 5 back on its PINN convection map. Percentile: that percentile of the values. Value: T "
+    "itself."
 )
 _PERTURBATION = "Boundaries are also drawn where the number of the rule is this much smaller or larger, and half of it."
 
@@ -43,12 +44,13 @@ def footing(chosen: Choice, grid: pd.DataFrame, thresholds: regimes.Thresholds) 
     if chosen.source != "computed":
         return regimes.Footing(thresholds)
     published = results.grid(str(chosen.published_name), "published")
-    return regimes.footing(chosen.name, grid, thresholds, xs=chosen.x.values, ys=chosen.y.values, published=published)
+    return regimes.footing(grid, thresholds, xs=chosen.x.values, ys=chosen.y.values, published=published)
 
 
 def _number(rule: str, side: str, words: str) -> float:
     if rule == "range":
-        help = f"f of the {words}: 0 is the 5th percentile of the map's values, 1 the 95th."
+        low, high = (f"{st.session_state[end]:g}" for end in ("low", "high"))
+        help = f"f of the {words}: 0 is percentile {low} of the map's values, 1 is percentile {high}."
         return st.slider(f"f, {words}", 0.0, 1.0, step=0.01, key=f"f_{side}", help=help, width=180)
     if rule == "percentile":
         help = f"Cells up to this percentile of the {words} are low."

@@ -78,9 +78,9 @@ def _footing(name: MapName, grid: pd.DataFrame, asked: Thresholds, published: pd
     from sciml_backend.regimes import footing
 
     if name.problem not in catalog.entries("problems"):
-        return footing(name, grid, asked, published=published)
+        return footing(grid, asked, published=published)
     problem = catalog.problem(name.problem)
-    return footing(name, grid, asked, xs=problem.axis.axis, ys=problem.data_axis, published=published)
+    return footing(grid, asked, xs=problem.axis.axis, ys=problem.data_axis, published=published)
 
 
 def _plain(name: MapName) -> MapName:

@@ -6,6 +6,7 @@ boundaries solid and test boundaries dashed at five levels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -98,8 +99,9 @@ def _heat(
 ) -> dict[str, Any]:
     values = matrix(cells, metric)
     if log:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = np.where(values > 0, np.log10(values), np.nan)
+        positive = values[values > 0]
+        # A zero is the best there is: it has the colour of the least positive value, not that of a hole.
+        values = np.log10(np.maximum(values, positive.min() if positive.size else 1.0))
     low, high = _colour_range(values, np.log10(colour_range).tolist() if log and colour_range else colour_range)
     bar: dict[str, Any] = {"thickness": 12, "outlinewidth": 0, "exponentformat": "e"}
     if log:
@@ -227,14 +229,19 @@ def _hover_texts(cells: pd.DataFrame, x_title: str, y_title: str) -> list[str]:
             columns.append([f"{named(name)}: {compact(value)}" for value in values])
     if "label" in cells:
         columns.append([f"regime {label}" if label else "" for label in cells["label"]])
-    columns.append([_seeds(*counts) for counts in zip(*(cells[n] for n in COUNTS), strict=True)])
+    values = cells["train_loss"].to_numpy(float, na_value=np.nan)
+    columns.append([_seeds(*counts) for counts in zip(values, *(cells[n] for n in COUNTS), strict=True)])
     columns.append([HATCHES[state][2] if state in HATCHES else "" for state in cells["state"]])
     return ["<br>".join(line for line in lines if line) for lines in zip(*columns, strict=True)]
 
 
-def _seeds(finite: int, diverged: int, failed: int) -> str:
+def _seeds(value: float, finite: int, diverged: int, failed: int) -> str:
     lost = [f"{n} {word}" for n, word in ((diverged, "diverged"), (failed, "failed")) if n]
-    return ", ".join([f"mean of {finite} seed{'s' * (finite != 1)}" if finite else "no finite seed", *lost])
+    if finite:
+        counted = f"mean of {finite} seed{'s' * (finite != 1)}"
+    else:
+        counted = "no finite seed" if lost or math.isnan(value) else "mean of an unknown number of seeds"
+    return ", ".join([counted, *lost])
 
 
 def _axis(values: NDArray[Any], title: str) -> dict[str, Any]:

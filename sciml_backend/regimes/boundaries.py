@@ -46,14 +46,14 @@ def boundaries(
 ) -> list[Boundary]:
     """Train boundaries, then test boundaries, one per level; no lines where the map has no contour.
 
-    A level scales the number of the rule (f, percentile or T). Rows and columns without any value are passed over:
-    lines cross them from one computed neighbour to the other. Elsewhere no line passes between cells of which one has
-    no value.
+    A level scales the number of the rule (f, percentile or T). Rows and columns with less than half as many values as
+    the fullest one are passed over: lines cross them from one computed neighbour to the other. Elsewhere no line passes
+    between cells of which one has no value.
     """
     thresholds = thresholds or Thresholds()
     train, test = matrix(grid, thresholds.train_column), matrix(grid, thresholds.test_column)
     there = np.isfinite(train) | np.isfinite(test)
-    rows, columns = (np.flatnonzero(there.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (_computed(there.sum(axis=axis)) for axis in (1, 0))
     train, test = train[np.ix_(rows, columns)], test[np.ix_(rows, columns)]
 
     def placed(lines: Iterable[Floats]) -> tuple[Floats, ...]:
@@ -72,6 +72,11 @@ def boundaries(
         for level, (train_cut, cut), lines in zip(levels, cuts, test_lines, strict=True)
     ]
     return solid + dashed
+
+
+def _computed(count: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The rows (or columns) to draw by, from how many values each has."""
+    return np.flatnonzero((count > 0) & (2 * count >= count.max(initial=0)))
 
 
 def _at(kept: NDArray[np.intp], position: Floats) -> Floats:

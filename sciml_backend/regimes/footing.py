@@ -9,12 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 
+import numpy as np
 import pandas as pd
 
 from sciml_backend.regimes.cells import axes
-from sciml_backend.regimes.presets import paper_thresholds
 from sciml_backend.regimes.thresholds import Thresholds
-from sciml_backend.run import MapName
 
 FULL = 0.95
 """The share of a map's cells that must have a value before its own percentiles decide what is low."""
@@ -33,7 +32,6 @@ class Footing:
 
 
 def footing(
-    name: MapName,
     grid: pd.DataFrame,
     thresholds: Thresholds | None = None,
     *,
@@ -41,11 +39,10 @@ def footing(
     ys: Iterable[float] = (),
     published: pd.DataFrame | None = None,
 ) -> Footing:
-    """What the rules in ``thresholds`` are to read on a computed map; the rule of a map in the paper by default.
+    """What the rules in ``thresholds`` (by default f = 0.30) are to read on a computed map.
 
-    ``grid`` has columns x, y and n_seeds; ``xs`` and ``ys`` are the planned values, the grid's own where none are.
-    ``published`` is the published map, if there is one. Where only its thresholds are known (Table 5 of
-    arXiv:2605.29153), these stand in for the default rule.
+    ``grid`` has columns x, y and train_loss; ``xs`` and ``ys`` are the planned values, the grid's own where none are.
+    ``published`` is the published map, if there is one: then the rule reads its values.
     """
     thresholds = thresholds or Thresholds()
     n_filled, n_planned = _counted(grid, list(xs), list(ys))
@@ -53,16 +50,11 @@ def footing(
     if filled >= FULL:
         return Footing(thresholds, filled)
     there = f"{n_filled} of {n_planned} cells are computed"
-    table = paper_thresholds().get(MapName(name.family, name.problem, name.strategy))
     if thresholds.train.rule == thresholds.test.rule == "absolute":
         return Footing(thresholds, filled, f"{there}.")
     if published is not None and len(published):
         note = f"{there}; until the map is full, the rule reads the published map's values."
         return Footing(replace(thresholds, reference=published), filled, note)
-    if table is not None and thresholds == Thresholds():
-        return Footing(
-            table, filled, f"{there}; until the map is full, the thresholds are the published ones (Table 5)."
-        )
     return Footing(thresholds, filled, f"{there}; the thresholds rest on these and will move until the map is full.")
 
 
@@ -71,5 +63,5 @@ def _counted(grid: pd.DataFrame, xs: list[float], ys: list[float]) -> tuple[int,
     if not (xs and ys):
         xs, ys = (axis.tolist() for axis in axes(grid))
     planned = set(product(map(float, xs), map(float, ys)))
-    valued = grid[grid["n_seeds"] > 0]
+    valued = grid[np.isfinite(grid["train_loss"].to_numpy(float, na_value=np.nan))]
     return len(planned & set(zip(valued["x"], valued["y"], strict=True))), len(planned)

@@ -61,13 +61,13 @@ def regime_grid(store: Store, name: MapName | str, *, source: str = "computed") 
     """One row per cell (x, y): seed means of train_loss, test_error, heldout_error, and counts of seeds.
 
     Means are over the finite runs that ended by themselves; ``n_seeds`` counts these, ``n_diverged`` and ``n_failed``
-    the others. A published reading counts as one.
+    the others. It is NULL for a published reading, which does not say how many seeds it is the mean of.
     """
     return store.query(
         f"""
         SELECT x, y, avg(train_loss) FILTER ({_ENDED}) AS train_loss, avg(test_error) FILTER ({_ENDED}) AS test_error,
                avg(heldout_error) FILTER ({_ENDED}) AS heldout_error,
-               count(train_loss) FILTER ({_ENDED}) AS n_seeds,
+               CASE WHEN count(seed) > 0 THEN count(train_loss) FILTER ({_ENDED}) END AS n_seeds,
                count(*) FILTER (status = 'diverged') AS n_diverged, count(*) FILTER (status = 'failed') AS n_failed
         FROM run WHERE map_id = ? GROUP BY x, y ORDER BY x, y
         """,

@@ -90,6 +90,14 @@ def test_lines_cross_rows_and_columns_that_nobody_computed():
     assert points(found, "train", 0.0)[:, 0].min() < 4 < 5 < points(found, "train", 0.0)[:, 0].max()
 
 
+def test_one_cell_off_the_plan_takes_no_line_away():
+    full = synthetic(lambda i, j: i + 2 * j, lambda i, j: i - j)
+    beside = pd.concat([full, pd.DataFrame([{"x": 3.0, "y": 15.0, "train_loss": 0.0, "test_error": 9.0}])])
+    for metric in ("train", "test"):
+        line, again = (points(boundaries(g, absolute(7.3, 1.5), levels=(0.0,)), metric, 0.0) for g in (full, beside))
+        assert len(again) == len(line)
+
+
 def test_the_test_boundary_ends_beside_a_cell_without_a_training_loss():
     full = synthetic(lambda i, j: 0 * i, lambda i, j: j)
     hole = full.assign(train_loss=full["train_loss"].where(full["x"] != 2.0**4))

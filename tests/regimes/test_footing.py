@@ -3,16 +3,14 @@
 import pandas as pd
 import pytest
 
-from sciml_backend.regimes import Threshold, Thresholds, footing, paper_thresholds
-from sciml_backend.run import MapName
+from sciml_backend.regimes import Threshold, Thresholds, footing
 
-CONVECTION, WAVE = MapName.parse("pinn/convection/lbfgs@float64"), MapName.parse("pinn/wave/lbfgs")
 PLAN = {"xs": (1, 2), "ys": (10, 20)}
 
 
 def cells(*n_seeds, x=(1.0, 2.0, 1.0, 2.0), y=(10.0, 10.0, 20.0, 20.0)):
     n = len(n_seeds)
-    loss = [0.1 * k for k in range(n)]
+    loss = [0.1 * k if seeds else None for k, seeds in enumerate(n_seeds)]
     return pd.DataFrame({"x": x[:n], "y": y[:n], "train_loss": loss, "test_error": loss, "n_seeds": n_seeds})
 
 
@@ -20,7 +18,7 @@ PUBLISHED = cells(1, 1, 1, 1).assign(train_loss=[0.0, 1.0, 2.0, 3.0])
 
 
 def test_a_full_map_reads_its_own_values():
-    found = footing(CONVECTION, cells(3, 3, 1, 2), published=PUBLISHED, **PLAN)
+    found = footing(cells(3, 3, 1, 2), published=PUBLISHED, **PLAN)
     assert (found.thresholds, found.filled, found.note) == (Thresholds(), 1.0, "")
     assert found.thresholds.reference is None
 
@@ -28,7 +26,7 @@ def test_a_full_map_reads_its_own_values():
 def test_a_map_that_is_not_full_reads_the_published_map_by_the_same_rule():
     asked = Thresholds(train=Threshold(value=0.4))
     grid = cells(3, 0, 1)
-    found = footing(CONVECTION, grid, asked, published=PUBLISHED, **PLAN)
+    found = footing(grid, asked, published=PUBLISHED, **PLAN)
     assert found.filled == 0.5
     assert found.note == "2 of 4 cells are computed; until the map is full, the rule reads the published map's values."
     assert found.thresholds.of(grid) == asked.of(PUBLISHED) != asked.of(grid)
@@ -36,30 +34,22 @@ def test_a_map_that_is_not_full_reads_the_published_map_by_the_same_rule():
 
 @pytest.mark.parametrize("grid", [cells(3, 0, 1), cells(3, 0, 1, 0)])
 def test_rows_without_a_value_do_not_count(grid):
-    assert footing(CONVECTION, grid, **PLAN).filled == 0.5
+    assert footing(grid, **PLAN).filled == 0.5
 
 
 def test_cells_off_the_plan_do_not_count():
     beside = pd.concat([cells(3, 3, 3, 3), cells(1, x=(1.5,))], ignore_index=True)
-    assert footing(CONVECTION, beside, **PLAN).note == ""
-    assert footing(CONVECTION, beside).filled == pytest.approx(5 / 6)
-
-
-def test_table_5_stands_in_for_the_default_rule_where_no_map_was_published():
-    reaction = MapName.parse("pinn/reaction/lbfgs")
-    found = footing(reaction, cells(1), **PLAN)
-    assert found.thresholds == paper_thresholds()[reaction] and "Table 5" in found.note
-    moved = Thresholds(train=Threshold(value=0.5))
-    assert footing(reaction, cells(1), moved, **PLAN).thresholds == moved
+    assert footing(beside, **PLAN).note == ""
+    assert footing(beside).filled == pytest.approx(5 / 6)
 
 
 def test_absolute_thresholds_stay_as_they_are():
     one = Threshold(rule="absolute", value=1.0)
     asked = Thresholds(train=one, test=one)
-    found = footing(CONVECTION, cells(1), asked, published=PUBLISHED, **PLAN)
+    found = footing(cells(1), asked, published=PUBLISHED, **PLAN)
     assert found.thresholds.reference is None and found.note == "1 of 4 cells are computed."
 
 
 def test_a_map_of_which_nothing_was_published_says_that_its_thresholds_will_move():
-    found = footing(WAVE, cells(1), **PLAN)
+    found = footing(cells(1), **PLAN)
     assert found.thresholds == Thresholds() and "will move" in found.note
