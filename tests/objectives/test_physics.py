@@ -14,6 +14,7 @@ from sciml_backend import catalog
 from sciml_backend.models.mlp import MLP
 from sciml_backend.objectives.physics import Physics
 from sciml_backend.problem import Field, Point, Problem, Term
+from sciml_backend.run import BadRequest
 
 PROBLEMS = sorted(catalog.entries("problems"))
 MODEL = MLP(width=13, depth=2)
@@ -156,7 +157,7 @@ def test_the_reference_solution_has_no_error_and_zero_has_all() -> None:
     assert all(torch.allclose(e, torch.ones(ROWS, dtype=torch.float64)) for e in errors.values())
 
 
-def test_the_published_test_set_counts_two_corners_twice() -> None:
+def test_errors_are_those_of_numpy_and_the_published_test_set_counts_two_corners_twice() -> None:
     objective, theta = make("convection"), weights()
     problem = objective.problem
     nodes = problem.test_nodes()
@@ -170,11 +171,27 @@ def test_the_published_test_set_counts_two_corners_twice() -> None:
         ]
     )
     assert len(stacked) == 13_031
-    u = objective.predict(theta, stacked)
+    between = problem.heldout_nodes()
+    between_x, between_t = np.meshgrid(between.x, between.t)
+    heldout = np.column_stack([between_x.ravel(), between_t.ravel()])
+    errors = objective.errors(theta, heldout=True)
+
+    def relative(points: np.ndarray, row: int, order: int) -> float:
+        truth = np.sin(points[:, 0] - objective.coefficients["beta"][row] * points[:, 1])
+        off = objective.predict(theta, points)[row].numpy() - truth
+        return float(np.linalg.norm(off, order) / np.linalg.norm(truth, order))
+
     for row in range(ROWS):
-        truth = torch.as_tensor(np.sin(stacked[:, 0] - objective.coefficients["beta"][row] * stacked[:, 1]))
-        expected = float((u[row] - truth).norm() / truth.norm())
-        assert float(objective.errors(theta)["test_error"][row]) == pytest.approx(expected, rel=1e-12)
+        assert float(errors["test_error"][row]) == pytest.approx(relative(stacked, row, 2), rel=1e-12)
+        assert float(errors["test_error_l1"][row]) == pytest.approx(relative(stacked, row, 1), rel=1e-12)
+        assert float(errors["heldout_error"][row]) == pytest.approx(relative(heldout, row, 2), rel=1e-12)
+
+
+def test_a_network_with_another_number_of_inputs_is_refused() -> None:
+    problem = catalog.problem("convection")
+    points = problem.points(POINTS, data_seed=0)
+    with pytest.raises(BadRequest, match="set inputs to 2"):
+        Physics(problem, MLP(inputs=3), coefficients=coefficients_of(problem), points=points)
 
 
 class Bent(Problem):

@@ -47,6 +47,14 @@ def test_the_test_boundary_stops_where_the_training_loss_is_high():
     assert line[:, 0].max() == pytest.approx(4.25)
 
 
+def test_each_level_clips_the_test_boundary_by_its_own_train_threshold():
+    found = boundaries(synthetic(lambda i, j: i, lambda i, j: 6 - j), absolute(4.25, 2.5))
+    for level in (-0.2, -0.1, 0.0, 0.1, 0.2):
+        line = points(found, "test", level)
+        np.testing.assert_allclose(line[:, 1], 6 - 2.5 * (1 + level))
+        assert line[:, 0].max() == pytest.approx(4.25 * (1 + level))
+
+
 def test_the_test_boundary_may_come_in_pieces():
     found = boundaries(
         synthetic(lambda i, j: np.abs(i - 4) * -1 + 4, lambda i, j: j), absolute(2.5, 2.5), levels=(0.0,)

@@ -157,6 +157,29 @@ def test_reasons_to_stop(make_rows, make_networks, make_objective):
     assert step.status[0] is Status.CONVERGED and evaluations == 1
 
 
+@pytest.mark.parametrize("flat", [2, 9])
+def test_a_run_stalls_after_three_idle_epochs_in_a_row_and_not_before(make_objective, flat):
+    """The loss stays as it is, whatever its gradient says, for so many epochs; then it is a bowl."""
+    state = None
+
+    def moody(x):
+        stuck = state is None or state.epoch[0] < flat
+        return 1.0 + (x - x.detach()).sum() if stuck else 0.01 * (x**2).sum()
+
+    objective = make_objective([moody], [[1.0, 2.0]])
+    theta, strategy = objective.start(), LBFGS()
+    state = strategy.init(objective, theta)
+    for _ in range(100):
+        step = strategy.step(objective, theta, state)
+        theta, state = step.theta, step.state
+        if step.status[0].finished:
+            break
+    if flat < 3:
+        assert step.loss[0] < 1e-6
+    else:
+        assert (step.status[0], step.loss[0], state.epoch[0]) == (Status.STALLED, 1.0, 3)
+
+
 def test_evaluations_are_counted_one_for_one(make_networks):
     objective, calls = make_networks(3, torch.float64), []
 
