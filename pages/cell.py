@@ -71,8 +71,14 @@ def details(runs: pd.DataFrame) -> None:
 
 def provenance(run: pd.Series, spec: RunSpec) -> None:
     """Where the numbers come from, and how to get them again."""
-    st.markdown("This command computes the run again, bit by bit on the same kind of processor and library versions:")
-    st.code(command(spec), language="bash", wrap_lines=True)
+    if run["kernel"] == services.record().get("kernel"):
+        st.markdown("This command computes the run again, here bit by bit:")
+    else:
+        st.markdown(
+            "This command computes the run again. Its kernel (code, compiler and processor) was not the one of this "
+            "server: the last bits differ, and as training is chaotic a single hard run ends elsewhere."
+        )
+    st.code(command(spec, run), language="bash", wrap_lines=True)
     facts = {
         "outcome": f"{words.status_sentence(run['status'])} {run['reason']}",
         "precision": spec.dtype,
@@ -86,17 +92,19 @@ def provenance(run: pd.Series, spec: RunSpec) -> None:
     st.table(words.table({name: {"": str(fact)} for name, fact in facts.items()}), border="horizontal")
 
 
-def command(spec: RunSpec) -> str:
-    """The command line that trains this run."""
+def command(spec: RunSpec, run: pd.Series) -> str:
+    """The command line that trains this run on the same kind of device."""
     usual = {
         c["name"]: c["default"] for c in services.record()["problems"].get(spec.problem, {}).get("coefficients", ())
     }
     given = {name: value for name, value in spec.coefficients.items() if usual.get(name) != value}
     sets = " ".join(f"--set {k}={_short(v)}" for k, v in {**given, **spec.model, **spec.settings}.items())
     points = f" --data-seed {spec.data_seed}" if spec.data_seed else ""
+    place = " --device cuda" if run["device"].startswith("cuda") else ""
+    threads = f" --threads {run['threads']}" if run["threads"] != 1 else ""
     return (
         f"python -m sciml_backend run {spec.family}/{spec.problem}/{spec.strategy} {sets} "
-        f"--data {spec.data} --seed {spec.seed}{points} --dtype {spec.dtype}"
+        f"--data {spec.data} --seed {spec.seed}{points} --dtype {spec.dtype}{place}{threads}"
     )
 
 
@@ -146,7 +154,7 @@ else:
         cell_summary.show(chosen, cell)
     elif runs.empty:
         st.info("Nothing is stored of this cell yet.", icon=":material/info:")
-        fill.fill(chosen, pd.DataFrame({"x": [cell[0]], "y": [cell[1]]}))
+        fill.fill(chosen)
         activity.follow(str(chosen.name))
     else:
         trained(chosen, cell, runs)

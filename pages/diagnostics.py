@@ -42,9 +42,7 @@ def show(view: str, spec: RunSpec) -> None:
     found = results.artifact(spec.cell_id, kind, _complete(kind, changes))
     if found is not None:
         DRAW[view](found, spec)
-        st.caption(
-            f"Computed in {words.number(found.seconds)} s of one core, {found.finished_at[:16].replace('T', ' ')}."
-        )
+        st.caption(f"Computed in {words.number(found.seconds)} s, {found.finished_at[:16].replace('T', ' ')}.")
     else:
         _offer(spec, kind, changes, title=TITLES[view])
 
@@ -192,7 +190,7 @@ def _sharpening(found: Artifact, spec: RunSpec) -> None:
 
 
 def _opinion(found: Artifact, spec: RunSpec) -> None:
-    ours = results.artifact(spec.cell_id, "hessian_extremes", None)
+    ours = results.artifact(spec.cell_id, "hessian_extremes", _complete("hessian_extremes", {}))
     n = found.numbers
     _table(
         {

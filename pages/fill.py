@@ -11,17 +11,28 @@ from pages.choice import Choice, specs
 from pages.estimate import cost, duration
 from sciml_backend.run import BadRequest, RunSpec
 
+Cell = tuple[float, float]
+SCOPES = {True: "All of the map", False: "The selected cell"}
 
-def fill(chosen: Choice, grid: pd.DataFrame) -> None:
-    """A popover for the whole map, and for the selected cell when it lacks runs."""
+
+def planned(chosen: Choice, grid: pd.DataFrame) -> list[Cell]:
+    """The cells that a map is meant to have; those of its grid where the catalogue has no plan for it."""
+    cells = [(x, y) for y in chosen.y.values for x in chosen.x.values]
+    return cells or list(zip(grid["x"], grid["y"], strict=True))
+
+
+def fill(chosen: Choice, of_map: list[Cell] | None = None) -> None:
+    """A popover that trains what these cells of the map lack, or the selected cell."""
     with st.popover(
         "Fill missing cells", icon=":material/add_circle:", help="Train what the map lacks, in the background."
     ):
         seeds = st.number_input(
             "Seeds per cell", 1, 10, value=3, help="Seeds 0, 1, … of every cell; stored runs are kept."
         )
-        scope = st.radio("Cells", ["All of the map", "The selected cell"], horizontal=True, help="Where to train.")
-        cells = _cells(chosen, grid, scope)
+        everywhere = of_map is not None and st.radio(
+            "Cells", [True, False], format_func=SCOPES.__getitem__, horizontal=True, help="Where to train."
+        )
+        cells = of_map if everywhere and of_map else _selected()
         missing = _missing(specs(chosen, cells, seeds=range(seeds)))
         if not missing:
             st.caption(_nothing(chosen, cells))
@@ -33,12 +44,9 @@ def fill(chosen: Choice, grid: pd.DataFrame) -> None:
             _submit(missing)
 
 
-def _cells(chosen: Choice, grid: pd.DataFrame, scope: str) -> list[tuple[float, float]]:
-    if scope == "The selected cell":
-        x, y = st.session_state.get("x"), st.session_state.get("y")
-        return [] if x is None or y is None else [(x, y)]
-    planned = [(x, y) for y in chosen.y.values for x in chosen.x.values]
-    return planned or list(zip(grid["x"], grid["y"], strict=True))
+def _selected() -> list[Cell]:
+    x, y = st.session_state.get("x"), st.session_state.get("y")
+    return [] if x is None or y is None else [(x, y)]
 
 
 def _missing(wanted: list[RunSpec]) -> list[RunSpec]:
@@ -48,7 +56,7 @@ def _missing(wanted: list[RunSpec]) -> list[RunSpec]:
     return [spec for cell_id, spec in ids.items() if cell_id not in known and cell_id not in claimed]
 
 
-def _nothing(chosen: Choice, cells: list[tuple[float, float]]) -> str:
+def _nothing(chosen: Choice, cells: list[Cell]) -> str:
     if not cells:
         return "Select a cell first: click it on a map, or choose it below the maps."
     if not specs(chosen, cells[:1], seeds=[0]):

@@ -165,6 +165,9 @@ def notes(chosen: Choice) -> None:
     apart = int(row["n_apart"].iloc[0]) if len(row) else 0
     if apart:
         st.caption(f"{apart} runs of this map have another set-up and are left out: unlike runs are never averaged.")
+    devices = sorted(set(results.runs(str(chosen.name), chosen.source)["device"].dropna()))
+    if len({device.split()[0] for device in devices}) > 1:
+        st.caption(f"Runs of several kinds of device stand in this map: {', '.join(devices)}.")
     if chosen.source == "published":
         problem = services.record()["problems"].get(chosen.name.problem, {})
         st.caption(
@@ -176,7 +179,7 @@ address.restore("regime_map", address.MAP, address.CELL, address.THRESHOLDS, add
 with st.container(horizontal=True, vertical_alignment="bottom"):
     chosen = choice.pick()
     if chosen.source == "computed":
-        st.fragment(fill.fill)(chosen, complete(chosen))
+        st.fragment(fill.fill)(chosen, fill.planned(chosen, complete(chosen)))
 notes(chosen)
 if results.grid(str(chosen.name), chosen.source).empty and not activity.running_cells(chosen):
     empty(chosen)

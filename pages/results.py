@@ -51,8 +51,8 @@ def diagnostics(cell_id: str) -> pd.DataFrame:
     return _diagnostics(*_now(), cell_id)
 
 
-def artifact(cell_id: str, kind: str, settings: tuple[tuple[str, Setting], ...] | None) -> Artifact | None:
-    """A cell's diagnostic of a kind with these settings (None: the latest), with its arrays."""
+def artifact(cell_id: str, kind: str, settings: tuple[tuple[str, Setting], ...]) -> Artifact | None:
+    """A cell's diagnostic of a kind with these settings, with its arrays."""
     return _artifact(*_now(), cell_id, kind, settings)
 
 
@@ -109,9 +109,9 @@ def _diagnostics(store: Store, version: int, cell_id: str) -> pd.DataFrame:
 
 @lru_cache(maxsize=16)
 def _artifact(
-    store: Store, version: int, cell_id: str, kind: str, settings: tuple[tuple[str, Setting], ...] | None
+    store: Store, version: int, cell_id: str, kind: str, settings: tuple[tuple[str, Setting], ...]
 ) -> Artifact | None:
-    return queries.artifact(store, cell_id, kind, settings=None if settings is None else dict(settings))
+    return queries.artifact(store, cell_id, kind, settings=dict(settings))
 
 
 @lru_cache(maxsize=8)

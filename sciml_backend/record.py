@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from sciml_backend import __version__, catalog
+from sciml_backend.engine import provenance
 from sciml_backend.family import FAMILIES
+from sciml_backend.kernels import build
 from sciml_backend.problem import Problem
 from sciml_backend.run import PROTOCOL_VERSION
 
@@ -24,6 +26,7 @@ def record() -> dict[str, Any]:
     return {
         "version": __version__,
         "protocol_version": PROTOCOL_VERSION,
+        "kernel": provenance.kernels(build.version("taylor_mlp")),
         "families": {f.identifier: {"label": f.label, "doc": f.doc} for f in FAMILIES.values()},
         "problems": {name: _problem(e.cls(), e.doc) for name, e in problems.items()},
         "strategies": {

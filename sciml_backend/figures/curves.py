@@ -14,7 +14,7 @@ from sciml_backend.figures.style import OKABE_ITO, figure, figure_layout, named
 AXES = {
     "iteration": "iterations",
     "evaluations": "loss-and-gradient evaluations",
-    "seconds": "seconds of one core",
+    "seconds": "seconds (a run's share of its batch)",
 }
 DASHES = ("solid", "dash", "dot", "dashdot")
 

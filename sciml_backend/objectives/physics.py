@@ -25,6 +25,7 @@ from sciml_backend.linalg.taylor import StreamPlan, Streams
 from sciml_backend.model import Block, Model
 from sciml_backend.objective import Index, Objective
 from sciml_backend.problem import Array, Field, Nodes, Point, Problem, Term, as_point, grid_points
+from sciml_backend.run import BadRequest
 
 PIECE = {"cpu": 512, "cuda": 65_536}
 """Points that the differentiable path works off at a time, by device: what stays in cache, or fits beside B rows."""
@@ -118,6 +119,12 @@ class Physics(Objective):
         device: str | torch.device = "cpu",
         fused: bool = True,
     ):
+        inputs = model.layout[0].shape[-1]
+        if inputs != len(problem.coordinates):
+            raise BadRequest(
+                f"{problem.label} has the coordinates {', '.join(problem.coordinates)} and the network takes {inputs} "
+                f"inputs; set inputs to {len(problem.coordinates)}."
+            )
         self.problem, self.model, self.dtype, self.device = problem, model, dtype, torch.device(device)
         self.coefficients = {k: np.asarray(v, dtype=np.float64) for k, v in coefficients.items()}
         self.runs = len(next(iter(self.coefficients.values())))

@@ -24,7 +24,6 @@ __all__ = [
     "artifact",
     "artifacts",
     "curves",
-    "diagnostic_grid",
     "known_cells",
     "maps",
     "published_values",
@@ -143,23 +142,6 @@ def artifact(
         return None
     file, request_key = found[0]
     return read_artifact(cell_id, *_places(file), request_key=request_key)
-
-
-def diagnostic_grid(
-    store: Store, name: MapName | str, *, kind: str, number: str, source: str = "computed"
-) -> pd.DataFrame:
-    """One row per cell (x, y): the seed mean of a diagnostic's number (``lambda_max`` …) and n_seeds."""
-    return store.query(
-        """
-        WITH found AS (
-            SELECT cell_id, (numbers::JSON ->> $number)::DOUBLE AS value FROM artifact
-            WHERE kind = $kind AND protocol_version = $version
-            QUALIFY row_number() OVER (PARTITION BY cell_id ORDER BY finished_at DESC) = 1)
-        SELECT x, y, avg(value) AS value, count(value) AS n_seeds
-        FROM run JOIN found USING (cell_id) WHERE map_id = $map_id GROUP BY x, y ORDER BY x, y
-        """,
-        {"number": number, "kind": kind, "version": PROTOCOL_VERSION, "map_id": _map_id(store, name, source)},
-    )
 
 
 def weights(store: Store, cell_id: str) -> Weights:

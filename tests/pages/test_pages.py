@@ -120,8 +120,10 @@ def test_every_view_of_a_cell_shows_what_is_stored(small, visit, view):
 
 
 def test_the_reproducing_command_is_as_the_command_line_takes_it(small, visit):
-    code = visit("cell", x="5", y="100", show="provenance").code[0].value
+    app = visit("cell", x="5", y="100", show="provenance")
+    code = app.code[0].value
     assert code == "python -m sciml_backend run pinn/convection/lbfgs --set beta=5 --data 100 --seed 0 --dtype float32"
+    assert "kernel" in app.markdown[-1].value, "made-up runs name no kernel, so nothing is promised bit by bit"
 
 
 def test_what_is_not_stored_is_computed_on_request(small, visit):

@@ -9,7 +9,7 @@ import pytest
 
 import sciml_backend
 from sciml_backend import paths, run
-from sciml_backend.run import Artifact, BadRequest, MapName, Status
+from sciml_backend.run import BadRequest, MapName, Status
 from sciml_backend.store import check, published, queries, spool
 
 MAP = MapName.parse("pinn/convection/lbfgs")
@@ -105,19 +105,6 @@ def test_a_cell_that_failed_is_not_known_until_it_worked(store, record, deliver)
     assert queries.known_cells(store, both) == {both[1]}
     deliver([record(5)], "job:1")
     assert queries.known_cells(store, both) == set(both)
-
-
-def test_diagnostics_make_a_map(store, record, deliver):
-    records = [record(beta, 100, seed) for beta in (5, 6) for seed in range(2)]
-    largest = [r.spec.coefficients["beta"] + r.spec.seed for r in records]
-    found = [
-        Artifact(cell_id=r.spec.cell_id, kind="hessian_extremes", numbers={"lambda_max": value})
-        for r, value in zip(records, largest, strict=True)
-    ]
-    spool.write_artifacts(found, paths.spool_new(), batch_id="d:0")
-    deliver(records, "job:0")
-    grid = queries.diagnostic_grid(store, MAP, kind="hessian_extremes", number="lambda_max")
-    assert grid[["x", "value", "n_seeds"]].values.tolist() == [[5.0, 5.5, 2], [6.0, 6.5, 2]]
 
 
 def test_many_threads_read_while_one_writes(store, record, deliver):
