@@ -39,7 +39,14 @@ logger = logging.getLogger(__name__)
 INGEST_SECONDS = 2.0
 RECORD_SECONDS = 300
 STOP_SECONDS = 3
-NEEDED_BY_PAGES = ("pandas", "plotly.graph_objects", "sciml_backend.figures", "sciml_backend.regimes", "jobs.queue")
+NEEDED_BY_PAGES = (
+    "pandas",
+    "plotly.graph_objects",
+    "scipy.optimize",
+    "sciml_backend.figures",
+    "sciml_backend.regimes",
+    "jobs.queue",
+)
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "::1"]
 
 # Until the first visit to app.py Streamlit would serve the files in pages/ by themselves, around app.py.

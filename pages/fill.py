@@ -73,10 +73,11 @@ def _estimate(chosen: Choice, missing: list[RunSpec]) -> str:
     found = cost(results.runs(str(chosen.name), "computed"), recorded)
     if found is None:
         return "No run of this map is stored yet, so nothing tells how long this takes; train one cell to find out."
-    seconds = found.of([spec.data for spec in missing])
+    data = [spec.data for spec in missing]
     waiting = sum(job.n_cells - job.n_done for job in queue.jobs() if job.state.active and job.kind == "train")
     behind = f" {waiting} runs are in the queue before it." if waiting else ""
-    return f"About **{duration(seconds)}** on one worker.{behind} {found.basis}"
+    about = f"About **{duration(found.of(data))}** on one worker.{behind} {found.basis}"
+    return f"{about} {found.doubt(data)}".rstrip()
 
 
 def _submit(missing: list[RunSpec]) -> None:

@@ -2,7 +2,7 @@
 
 L(θ) = mean(residual²) + mean(boundary²) + mean(initial²); Raissi, Perdikaris and Karniadakis (2019).
 
-Two arithmetics give the same numbers: a plain differentiable one that takes any residual, any model and any device,
+Two arithmetics are equal to rounding: a plain differentiable one that takes any residual, any model and any device,
 and a fused kernel for residuals that are polynomials in the network's streams, on the CPU.
 """
 
