@@ -28,6 +28,22 @@ def test_growth_and_diffusion_of_a_mode() -> None:
     assert np.allclose(u, np.exp((2 - 0.5 * 9) * T)[:, None] * np.cos(3 * X)[None], atol=1e-11)
 
 
+def test_steep_fronts_get_more_modes() -> None:
+    def solve(modes: int) -> np.ndarray:
+        return periodic_splitting(
+            lambda x: np.exp(-2 * (x - np.pi) ** 2),
+            pointwise=lambda u, dt: u * np.exp(100 * dt) / (u * np.exp(100 * dt) + 1 - u),
+            diffusivity=0.01,
+            x=X,
+            t=np.linspace(0, 1, 11),
+            length=2 * np.pi,
+            modes=modes,
+        )
+
+    few, many = solve(32), solve(1024)
+    assert np.linalg.norm(few - many) <= 4e-6 * np.linalg.norm(many)
+
+
 def test_the_splitting_is_refined_to_its_tolerance() -> None:
     """Fisher's equation: answers at a tight and a loose tolerance differ by the loose one at most."""
 
