@@ -95,7 +95,8 @@ def run_record(beta: float, data: int, seed: int, **changes: Any) -> RunRecord:
     )
     outcome = {"status": Status.CONVERGED, "reason": "It met its tolerance.", "train_loss": 1e-5, "test_error": 0.01}
     curve = Curve([0, 20], [1, 25], [0.0, 0.5], [1.0, 1e-5], [1.0, 0.01])
-    kept = {"spec": spec, "curve": curve, "theta_initial": WEIGHTS, "theta_final": WEIGHTS, "seconds": 4.0, "iterations": 2900}
+    kept = {"spec": spec, "curve": curve, "theta_initial": WEIGHTS, "theta_final": WEIGHTS}
+    kept |= {"seconds": 4.0, "iterations": 2900}
     return RunRecord(**kept | outcome | changes)
 
 

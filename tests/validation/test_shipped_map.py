@@ -33,10 +33,14 @@ def test_every_cell_has_three_seeds(computed: pd.DataFrame) -> None:
 
 def test_the_train_boundary_lies_between_beta_20_and_30_where_data_is_plenty(computed: pd.DataFrame) -> None:
     (threshold, _) = Thresholds().of(computed)
+    crossed = {}
     for n in (5000, 10000, 15000, 20000, 25000):
-        row = computed[computed["y"] == n].set_index("x")["train_loss"]
-        assert (row[row.index < 20] < threshold).all(), n
-        assert row[[20, 25, 30]].max() >= threshold, n
+        row = computed[computed["y"] == n].set_index("x")["train_loss"].sort_index()
+        high = int((row >= threshold).to_numpy().argmax())  # the first cell above it, from the left
+        (b, a), (above, below) = row.index[[high, high - 1]], row.iloc[[high, high - 1]]
+        crossed[n] = a + (threshold - below) / (above - below) * (b - a)
+    print("\ntrain boundary by N_f:", {n: round(beta, 1) for n, beta in crossed.items()})
+    assert all(20 <= beta <= 30 for beta in crossed.values())
 
 
 def apart(point: np.ndarray, lines: list[np.ndarray]) -> float:
