@@ -74,10 +74,10 @@ def published_and_computed() -> None:
 
 
 def precision() -> None:
-    """How regime II moves between float32 and float64, on the rows and columns that both have, with one threshold."""
+    """How regime II moves between precisions, on the rows and columns that both have, with the float32 thresholds."""
     single, double = means(NAME), rectangle(means(f"{NAME}@float64"))
     both = single.merge(double[["x", "y"]], on=["x", "y"])
-    thresholds = thresholds_of(both)
+    thresholds = Thresholds(reference=single)
     scale = tuple(pd.concat([both, double])["train_loss"].quantile([0.05, 0.95]))
     row = [
         panel(cells, "train_loss", f"Training loss, {dtype}", thresholds, log=True, colour_range=scale)
