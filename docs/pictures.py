@@ -43,7 +43,7 @@ def sheet(rows: list[list[Image.Image]]) -> Image.Image:
     for j, row in enumerate(rows):
         for i, picture in enumerate(row):
             page.paste(picture, (i * wide, j * tall))
-    return page.quantize(128)
+    return page.quantize(256, method=Image.Quantize.FASTOCTREE)
 
 
 def rectangle(grid: pd.DataFrame) -> pd.DataFrame:
