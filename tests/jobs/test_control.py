@@ -1,13 +1,16 @@
 """The control store: compare-and-set, claims, twins, requeue."""
 
+import contextlib
 import json
 import os
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from jobs.control import ControlStore
 from jobs.job import TRANSITIONS, State
 from sciml_backend import paths
 from sciml_backend.run import BadRequest
@@ -24,6 +27,14 @@ def test_a_new_job_is_queued_with_its_cells_and_an_event(control, rehearse, cell
     kept = [cell for part in control.parts(job_id).values() for cell in part]
     assert sorted(kept, key=lambda cell: cell.seed) == cells(3)
     assert [(e["from_state"], e["to_state"]) for e in control.events(job_id)] == [(None, "queued")]
+
+
+def test_whoever_opens_a_new_store_waits_for_another_who_does(tmp_path):
+    path = tmp_path / "control.sqlite"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.5, lambda: other.execute("ROLLBACK")).start()
+        assert ControlStore(path).jobs() == []
 
 
 def test_the_file_is_in_wal_mode(control, rehearse):
