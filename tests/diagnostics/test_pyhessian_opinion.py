@@ -6,8 +6,6 @@ from sciml_backend.diagnostics.hessian_extremes import HessianExtremes
 from sciml_backend.diagnostics.pyhessian_opinion import PyHessianOpinion
 from sciml_backend.diagnostics.spectrum import Spectrum
 
-pytest.importorskip("pyhessian")
-
 
 def test_two_independent_codes_agree(objective, run):
     theirs = PyHessianOpinion(steps=60, runs=8, tolerance=1e-6, iterations=200).compute(objective, **run)
