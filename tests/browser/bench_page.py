@@ -1,9 +1,10 @@
-"""How long the regime map takes to answer, in a real browser: ``python tests/browser/bench_page.py [ADDRESS]``.
+"""How long the regime map takes to answer, in a real browser: ``python -m tests.browser.bench_page [ADDRESS]``.
 
 Prints medians over moves of a threshold (key pressed → both 12 × 12 panels painted with their new boundaries) and over
 clicks (mouse pressed → the cell's numbers and curves painted). Without an address it starts a server of its own with
 the shipped results, and prints the server's part too: from the browser's message to the last message of its answer,
-both by the server's clock.
+both by the server's clock, while the browser draws on the same cores. A client that draws nothing then asks for the
+same moves, as when browser and server are two machines.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.browser.reader import threshold_moves
 
 ROOT = Path(__file__).resolve().parents[2]
 PAINTED = """
@@ -220,6 +223,8 @@ def main() -> None:
     else:
         with own_server() as (address, log):
             run(address, log)
+            alone = threshold_moves(address, "source=published", rounds=32)[2:]
+            print(f"server part with nobody drawing: median {statistics.median(alone):.0f} ms, max {max(alone):.0f} ms")
 
 
 if __name__ == "__main__":

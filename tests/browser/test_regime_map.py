@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from sciml_backend.run import Curve, RunRecord, RunSpec, Status
 from sciml_backend.store import spool
-from tests.browser import bench_page
+from tests.browser import bench_page, reader
 
 WEIGHTS = np.zeros(5, "<f4").tobytes()
 
@@ -62,6 +62,11 @@ def test_a_moved_threshold_repaints_both_panels_and_the_address_keeps_it(small, 
     assert all(old != new for old, new in zip(before, moved, strict=True))
     bench_page.open_map(watched, watched.page.url)
     assert watched.page.evaluate(bench_page.SIGNATURES, bench_page.PANELS) == moved
+
+
+def test_a_client_that_draws_nothing_is_sent_both_panels_at_every_move(small):
+    moves = reader.threshold_moves(small.url, "source=published", rounds=2)
+    assert len(moves) == 2 and all(0 < milliseconds < bench_page.PATIENCE for milliseconds in moves)
 
 
 def test_a_click_on_a_cell_shows_its_seeds_and_curves_and_leads_to_its_page(small, watched):
