@@ -7,6 +7,9 @@
  *     f(z),   f'(z) z_k,   f'(z) z_L + f''(z) sum c_ij z_i z_j,
  * and the gradient comes back by hand-written reverse mode. Sites are worked off in chunks that stay in cache.
  *
+ * The first layer's derivative streams are the same at all sites. So is their rounding: it would not average out over the
+ * sites as all other rounding does. In float they are therefore kept in two parts, a number and what it was rounded by.
+ *
  * A row's arithmetic depends on its own numbers alone, never on how many rows there are: results are bit-identical
  * in any batch. This file includes itself twice, once for float and once for double.
  */
@@ -233,31 +236,55 @@ typedef struct {
     REAL *h[MAX_LAYERS], *z[MAX_LAYERS]; /* per hidden layer: outputs and pre-activations, (width, stride) */
     REAL *dz, *dh;                       /* scratch of the same shape */
     REAL *slots, *dslots;                /* (groups * streams, chunk) */
+    REAL *low;                           /* (width of layer 0, firsts + 3 seconds): see `constants` */
     int64_t stride;
 } NAME(row_t);
+
+INLINE int64_t NAME(lows)(const term_t *t) { return t->firsts + 3 * t->seconds; }
+
+INLINE REAL NAME(rest)(double exact, REAL rounded) { return (REAL)(exact - (double)rounded); }
+
+/* The first layer's derivative streams of unit j, rounded, into constant[1..], and what that cut off into the unit's
+ * `low`: of the firsts, of the seconds' linear parts; of their quadratic parts the value and what was cut off. */
+static void NAME(constants)(const term_t *t, NAME(row_t) *r, int64_t j, REAL *constant) {
+    int64_t dims = t->sizes[0];
+    const REAL *w = r->weight[0] + j * dims;
+    REAL *low = r->low + j * NAME(lows)(t), *quadratic = low + t->firsts + t->seconds;
+    double first[t->firsts + 1];
+    for (int64_t s = 0; s < t->firsts + t->seconds; s++) {
+        const REAL *direction = s < t->firsts ? r->first + s * dims : r->second_b + (s - t->firsts) * dims;
+        double v = 0;
+        for (int64_t i = 0; i < dims; i++) v += (double)w[i] * direction[i];
+        constant[1 + s] = (REAL)v;
+        low[s] = NAME(rest)(v, constant[1 + s]);
+        if (s < t->firsts) first[s] = v;
+    }
+    for (int64_t m = 0; m < t->seconds; m++) {
+        const REAL *c = r->second_c + m * t->pairs;
+        double q = 0;
+        for (int64_t p = 0; p < t->pairs; p++) q += c[p] * first[t->pair[2 * p]] * first[t->pair[2 * p + 1]];
+        quadratic[2 * m] = (REAL)q;
+        quadratic[2 * m + 1] = NAME(rest)(q, quadratic[2 * m]);
+    }
+}
 
 /* Pre-activations of the first layer: an affine map of the points; constant for the derivative streams. */
 static void NAME(first_layer)(const term_t *t, NAME(row_t) *r, const REAL *points, int64_t at, int64_t n) {
     int64_t dims = t->sizes[0], streams = 1 + t->firsts + t->seconds;
+    REAL constant[streams];
     for (int64_t j = 0; j < t->sizes[1]; j++) {
         const REAL *w = r->weight[0] + j * dims;
         REAL *z = r->z[0] + j * r->stride;
-        for (int64_t g = 0; g < t->groups; g++)
-            for (int64_t s = 0; s < streams; s++, z += n) {
-                if (s == 0) {
-                    for (int64_t k = 0; k < n; k += LANES) {
-                        V v = (V){0};
-                        for (int64_t i = 0; i < dims; i++)
-                            v += w[i] * *(const V *)(points + (g * dims + i) * t->sites + at + k);
-                        *(V *)(z + k) = v;
-                    }
-                    continue;
-                }
-                const REAL *direction = s <= t->firsts ? r->first + (s - 1) * dims : r->second_b + (s - 1 - t->firsts) * dims;
-                REAL v = 0;
-                for (int64_t i = 0; i < dims; i++) v += w[i] * direction[i];
-                for (int64_t k = 0; k < n; k += LANES) *(V *)(z + k) = NAME(splat)(v);
+        NAME(constants)(t, r, j, constant);
+        for (int64_t g = 0; g < t->groups; g++, z += streams * n) {
+            for (int64_t k = 0; k < n; k += LANES) {
+                V v = (V){0};
+                for (int64_t i = 0; i < dims; i++) v += w[i] * *(const V *)(points + (g * dims + i) * t->sites + at + k);
+                *(V *)(z + k) = v;
             }
+            for (int64_t s = 1; s < streams; s++)
+                for (int64_t k = 0; k < n; k += LANES) *(V *)(z + s * n + k) = NAME(splat)(constant[s]);
+        }
     }
 }
 
@@ -268,29 +295,50 @@ INLINE V NAME(quadratic)(const term_t *t, const REAL *c, const REAL *z1, int64_t
     return q;
 }
 
-static void NAME(activate)(const term_t *t, NAME(row_t) *r, int64_t layer, int64_t n) {
+/* `exact` at the first layer in float: there `low` says what the constants were rounded by. */
+INLINE void NAME(activate_)(const term_t *t, NAME(row_t) *r, int64_t layer, int64_t n, int exact) {
     int64_t streams = 1 + t->firsts + t->seconds;
-    for (int64_t j = 0; j < t->sizes[layer + 1]; j++)
+    for (int64_t j = 0; j < t->sizes[layer + 1]; j++) {
+        const REAL *low = r->low + j * NAME(lows)(t), *quadratic = low + t->firsts + t->seconds;
         for (int64_t g = 0; g < t->groups; g++) {
             REAL *z = r->z[layer] + j * r->stride + g * streams * n, *h = r->h[layer] + j * r->stride + g * streams * n;
             REAL bias = r->bias[layer][j];
             for (int64_t k = 0; k < n; k += LANES) {
                 V a = NAME(tanh)(*(V *)(z + k) + bias), d1 = 1 - a * a;
                 *(V *)(h + k) = a;
-                for (int64_t s = 1; s <= t->firsts; s++) *(V *)(h + s * n + k) = d1 * *(V *)(z + s * n + k);
+                for (int64_t s = 1; s <= t->firsts; s++) {
+                    V slope = d1 * *(V *)(z + s * n + k);
+                    if (exact) slope += d1 * low[s - 1];
+                    *(V *)(h + s * n + k) = slope;
+                }
                 for (int64_t m = 0; m < t->seconds; m++) {
                     int64_t s = 1 + t->firsts + m;
-                    V q = NAME(quadratic)(t, r->second_c + m * t->pairs, z + n + k, n);
-                    *(V *)(h + s * n + k) = d1 * *(V *)(z + s * n + k) - 2 * a * d1 * q;
+                    V d2 = -2 * a * d1;
+                    if (exact) {
+                        V rest = d1 * low[s - 1] + d2 * quadratic[2 * m + 1];
+                        *(V *)(h + s * n + k) = d1 * *(V *)(z + s * n + k) + d2 * quadratic[2 * m] + rest;
+                    } else {
+                        V q = NAME(quadratic)(t, r->second_c + m * t->pairs, z + n + k, n);
+                        *(V *)(h + s * n + k) = d1 * *(V *)(z + s * n + k) + d2 * q;
+                    }
                 }
             }
         }
+    }
+}
+
+static void NAME(activate)(const term_t *t, NAME(row_t) *r, int64_t layer, int64_t n) {
+    if (layer == 0 && !DOUBLE)
+        NAME(activate_)(t, r, layer, n, 1);
+    else
+        NAME(activate_)(t, r, layer, n, 0);
 }
 
 /* From the cotangent dh of a layer's outputs to dz of its pre-activations. */
-static void NAME(deactivate)(const term_t *t, NAME(row_t) *r, int64_t layer, int64_t n, REAL *bias_gradient) {
+INLINE void NAME(deactivate_)(const term_t *t, NAME(row_t) *r, int64_t layer, int64_t n, REAL *bias_gradient, int exact) {
     int64_t streams = 1 + t->firsts + t->seconds;
     for (int64_t j = 0; j < t->sizes[layer + 1]; j++) {
+        const REAL *low = r->low + j * NAME(lows)(t), *quadratic = low + t->firsts + t->seconds;
         V sum = (V){0};
         for (int64_t g = 0; g < t->groups; g++) {
             int64_t offset = j * r->stride + g * streams * n;
@@ -301,18 +349,24 @@ static void NAME(deactivate)(const term_t *t, NAME(row_t) *r, int64_t layer, int
                 V value = d1 * *(const V *)(dh + k);
                 for (int64_t s = 1; s <= t->firsts; s++) {
                     V up = *(const V *)(dh + s * n + k);
+                    if (exact) value += d2 * low[s - 1] * up;
                     value += d2 * *(const V *)(z + s * n + k) * up;
                     *(V *)(dz + s * n + k) = d1 * up;
                 }
                 for (int64_t m = 0; m < t->seconds; m++) {
                     int64_t s = 1 + t->firsts + m;
                     const REAL *c = r->second_c + m * t->pairs, *z1 = z + n + k;
-                    V up = *(const V *)(dh + s * n + k), bent = d2 * up;
-                    V q = NAME(quadratic)(t, c, z1, n);
-                    value += (d2 * *(const V *)(z + s * n + k) + d1 * (6 * a * a - 2) * q) * up;
+                    V up = *(const V *)(dh + s * n + k), bent = d2 * up, d3 = d1 * (6 * a * a - 2);
+                    if (exact) value += (d2 * low[s - 1] + d3 * quadratic[2 * m + 1]) * up;
+                    V q = exact ? NAME(splat)(quadratic[2 * m]) : NAME(quadratic)(t, c, z1, n);
+                    value += (d2 * *(const V *)(z + s * n + k) + d3 * q) * up;
                     *(V *)(dz + s * n + k) = d1 * up;
                     for (int64_t p = 0; p < t->pairs; p++) {
                         int64_t i1 = t->pair[2 * p], i2 = t->pair[2 * p + 1];
+                        if (exact) {
+                            *(V *)(dz + (1 + i1) * n + k) += bent * c[p] * low[i2];
+                            *(V *)(dz + (1 + i2) * n + k) += bent * c[p] * low[i1];
+                        }
                         *(V *)(dz + (1 + i1) * n + k) += bent * c[p] * *(const V *)(z1 + i2 * n);
                         *(V *)(dz + (1 + i2) * n + k) += bent * c[p] * *(const V *)(z1 + i1 * n);
                     }
@@ -323,6 +377,13 @@ static void NAME(deactivate)(const term_t *t, NAME(row_t) *r, int64_t layer, int
         }
         bias_gradient[j] += NAME(total)(sum);
     }
+}
+
+static void NAME(deactivate)(const term_t *t, NAME(row_t) *r, int64_t layer, int64_t n, REAL *bias_gradient) {
+    if (layer == 0 && !DOUBLE)
+        NAME(deactivate_)(t, r, layer, n, bias_gradient, 1);
+    else
+        NAME(deactivate_)(t, r, layer, n, bias_gradient, 0);
 }
 
 static void NAME(forward)(const term_t *t, NAME(row_t) *r, const REAL *points, int64_t at, int64_t n) {
@@ -423,7 +484,8 @@ static int64_t NAME(widest)(const term_t *t) {
 
 /* Scratch of one call, in numbers of REAL. */
 int64_t NAME(taylor_mlp_scratch)(const term_t *t) {
-    return NAME(stride)(t) * NAME(widest)(t) * (2 * (t->layers - 1) + 2) + 2 * NAME(stride)(t) + 2 * t->chunk + 64;
+    int64_t blocks = NAME(widest)(t) * (2 * (t->layers - 1) + 2) + 2;
+    return NAME(stride)(t) * blocks + 2 * t->chunk + t->sizes[1] * NAME(lows)(t) + 64;
 }
 
 /* For each row b: loss[b] += sum_p weight_p r_p^2 and gradient[b] += its gradient.
@@ -450,7 +512,8 @@ void NAME(taylor_mlp)(const term_t *t, int64_t rows, int64_t parameters, const R
     r.slots = free_, free_ += r.stride;
     r.dslots = free_, free_ += r.stride;
     res = free_, free_ += t->chunk;
-    up = free_;
+    up = free_, free_ += t->chunk;
+    r.low = free_;
     for (int64_t b = 0; b < rows; b++) {
         r.theta = theta + b * parameters;
         r.first = first + b * t->firsts * dims;

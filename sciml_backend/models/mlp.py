@@ -74,20 +74,22 @@ class MLP(Model):
         return self._propagate(theta, points, streams)
 
     def _propagate(self, theta: Tensor, points: Tensor, s: Streams) -> Tensor:
-        """Streams as (B, streams, n, width) between layers; f = tanh, f' = 1 - f², f'' = -2 f f'."""
-        b, n, k = theta.shape[0], points.shape[0], s.first.shape[1]
-        z = torch.cat(
-            [
-                points.expand(b, 1, n, -1),
-                s.first.unsqueeze(2).expand(-1, -1, n, -1),
-                s.second_b.unsqueeze(2).expand(-1, -1, n, -1),
-            ],
-            dim=1,
-        )
-        for i, (weight, bias) in enumerate(self._layers(theta)):
+        """Streams as (B, streams, n, width) between layers."""
+        rows, n, k = theta.shape[0], points.shape[0], s.first.shape[1]
+        (weight, bias), *layers = self._layers(theta)
+        value = (torch.bmm(points.expand(rows, n, -1), weight.mT) + bias[:, None, :]).unsqueeze(1)
+        # The derivative streams of the first layer are the same at all points, and so would be their rounding, which
+        # then does not average out; so they are worked out in double and carried in two parts.
+        first, second = (torch.bmm(d.double(), weight.double().mT).unsqueeze(2) for d in (s.first, s.second_b))
+        exact = first, second, _bend(first, second, s)
+        rounded = tuple(t.to(theta.dtype) for t in exact)
+        rest = tuple((t - r).to(theta.dtype) for t, r in zip(exact, rounded, strict=True))
+        z = _tanh_streams(value, rounded) if theta.dtype == torch.float64 else _tanh_streams(value, rounded, rest)
+        for i, (weight, bias) in enumerate(layers):
             if i:
-                z = _tanh_streams(z, k, s)
-            z = torch.bmm(z.flatten(1, 2), weight.transpose(1, 2)).unflatten(1, (s.count, n))
+                first, second = z[:, 1 : 1 + k], z[:, 1 + k :]
+                z = _tanh_streams(z[:, :1], (first, second, _bend(first, second, s)))
+            z = torch.bmm(z.flatten(1, 2), weight.mT).unflatten(1, (s.count, n))
             z = torch.cat([z[:, :1] + bias[:, None, None, :], z[:, 1:]], dim=1)
         return z.squeeze(-1)
 
@@ -97,13 +99,18 @@ class MLP(Model):
         return FusedTerm(self.sizes, points, streams, residual, dtype=dtype)
 
 
-def _tanh_streams(z: Tensor, firsts: int, s: Streams) -> Tensor:
-    value = torch.tanh(z[:, :1])
-    slope = 1 - value * value
-    first, second = z[:, 1 : 1 + firsts], z[:, 1 + firsts :]
-    parts = [value, slope * first]
-    if second.shape[1]:
-        products = torch.stack([first[:, i] * first[:, j] for i, j in s.pairs], dim=1)  # (B, pairs, n, width)
-        bend = torch.einsum("bmp,bpnw->bmnw", s.second_c, products)
-        parts.append(slope * second - 2 * value * slope * bend)
-    return torch.cat(parts, dim=1)
+def _tanh_streams(value: Tensor, *parts: tuple[Tensor, ...]) -> Tensor:
+    """Streams of f = tanh with f' = 1 - f², f'' = -2 f f'; the derivatives (first, second, bend) are sums of parts."""
+    f = torch.tanh(value)
+    slope = 1 - f * f
+    curve = -2 * f * slope
+    derivatives = [torch.cat([slope * first, slope * second + curve * bend], 1) for first, second, bend in parts]
+    return torch.cat([f, sum(derivatives[1:], derivatives[0])], dim=1)
+
+
+def _bend(first: Tensor, second: Tensor, s: Streams) -> Tensor:
+    """Σ c_ij z_i z_j of every second, shaped as they are."""
+    if not s.pairs:
+        return second
+    products = torch.stack([first[:, i] * first[:, j] for i, j in s.pairs], dim=1)  # (B, pairs, n, width)
+    return torch.einsum("bmp,bpnw->bmnw", s.second_c.to(first.dtype), products)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from sciml_backend.models.mlp import MLP
 from sciml_backend.objectives.physics import Physics
 from sciml_backend.problem import Field, Point, Problem, Term
 from sciml_backend.run import BadRequest
+from tests.textbook import textbook_loss
 
 PROBLEMS = sorted(catalog.entries("problems"))
 MODEL = MLP(width=13, depth=2)
@@ -38,39 +38,6 @@ def weights(model: MLP = MODEL, *, rows: int = ROWS, dtype: torch.dtype = torch.
     generator = torch.Generator().manual_seed(1)
     start = torch.stack([model.init(seed) for seed in range(rows)]).to(dtype)
     return start + 0.1 * torch.randn(start.shape, generator=generator, dtype=dtype)
-
-
-class TextbookField:
-    """One network's u by nested reverse-mode differentiation."""
-
-    def __init__(self, theta: Tensor, points: np.ndarray):
-        self.inputs = torch.as_tensor(points).requires_grad_()
-        self.at: Mapping[str, Tensor] = {"x": self.inputs[:, 0], "t": self.inputs[:, 1]}
-        h = self.inputs
-        blocks = MODEL.layout
-        for i in range(0, len(blocks), 2):
-            weight, bias = (theta[b.slice].reshape(b.shape) for b in blocks[i : i + 2])
-            h = torch.nn.functional.linear(h if i == 0 else torch.tanh(h), weight, bias)
-        self.value = h[:, 0][None]
-
-    def apply(self, **operator: Any) -> Tensor:
-        total: Any = 0.0
-        for name, factor in operator.items():
-            u = self.value[0]
-            for letter in name:
-                (slopes,) = torch.autograd.grad(u.sum(), self.inputs, create_graph=True)
-                u = slopes[:, "xt".index(letter)]
-            total = total + factor * u[None]
-        return total
-
-
-def textbook_loss(objective: Physics, theta: Tensor, row: int) -> Tensor:
-    c = {k: torch.tensor([[v[row]]]) for k, v in objective.coefficients.items()}
-    loss = torch.zeros((), dtype=torch.float64)
-    for term in objective.problem.terms():
-        fields = [TextbookField(theta, objective.points[where]) for where in term.at]
-        loss = loss + term.residual(*fields, c).square().mean()
-    return loss
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

@@ -1,0 +1,46 @@
+"""The physics loss written the textbook way: nested reverse-mode differentiation of one network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sciml_backend.objectives.physics import Physics
+
+
+class TextbookField:
+    """One network's u and its derivatives at ``points`` (n, 2), in the dtype of ``theta``."""
+
+    def __init__(self, objective: Physics, theta: Tensor, points: Any):
+        self.inputs = torch.as_tensor(points).to(theta.dtype).requires_grad_()
+        self.at: Mapping[str, Tensor] = {"x": self.inputs[:, 0], "t": self.inputs[:, 1]}
+        h = self.inputs
+        blocks = objective.model.layout
+        for i in range(0, len(blocks), 2):
+            weight, bias = (theta[b.slice].reshape(b.shape) for b in blocks[i : i + 2])
+            h = torch.nn.functional.linear(h if i == 0 else torch.tanh(h), weight, bias)
+        self.value = h[:, 0][None]
+
+    def apply(self, **operator: Any) -> Tensor:
+        """The operator's value by one ``autograd.grad`` per letter."""
+        total: Any = 0.0
+        for name, factor in operator.items():
+            u = self.value[0]
+            for letter in name:
+                (slopes,) = torch.autograd.grad(u.sum(), self.inputs, create_graph=True)
+                u = slopes[:, "xt".index(letter)]
+            total = total + factor * u[None]
+        return total
+
+
+def textbook_loss(objective: Physics, theta: Tensor, row: int = 0) -> Tensor:
+    """The loss of a row of ``objective`` at ``theta`` (P,), which may be differentiated twice more."""
+    c = {k: torch.tensor([[v[row]]], dtype=theta.dtype) for k, v in objective.coefficients.items()}
+    loss = torch.zeros((), dtype=theta.dtype)
+    for term in objective.problem.terms():
+        fields = [TextbookField(objective, theta, objective.points[where]) for where in term.at]
+        loss = loss + term.residual(*fields, c).square().mean()
+    return loss
