@@ -27,7 +27,7 @@ from streamlit import config
 from streamlit.runtime.pages_manager import PagesManager
 
 from jobs.dispatcher import Dispatcher, start_dispatcher
-from jobs.engine import slots_allowed
+from jobs.engines.local import slots_allowed
 from pages import services
 from sciml_backend import paths
 from sciml_backend.run import BadRequest

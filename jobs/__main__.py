@@ -1,4 +1,4 @@
-"""The command line of the queue: ``python -m jobs list | submit | cancel | logs | requeue | work``."""
+"""The command line of the queue: ``python -m jobs list | submit | cancel | priority | logs | requeue | work``."""
 
 from __future__ import annotations
 
@@ -42,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     _describe_submit(add("submit", _submit, "Queue cells for training, or a diagnostic of trained cells."))
     add("cancel", _cancel, "Stop a job; what it finished stays.").add_argument("job_id")
     add("requeue", _requeue, "Queue a dead or cancelled job again.").add_argument("job_id")
+    priority = add("priority", _priority, "Serve a job before or after others.")
+    priority.add_argument("job_id")
+    priority.add_argument("priority", type=int, help="higher goes first; jobs start with 0")
     logs = add("logs", _logs, "Show the end of a job's log.")
     logs.add_argument("job_id")
     logs.add_argument("--lines", type=int, default=50)
@@ -86,6 +89,10 @@ def _cancel(asked: argparse.Namespace) -> None:
 
 def _requeue(asked: argparse.Namespace) -> None:
     _print([queue.requeue(asked.job_id)], asked)
+
+
+def _priority(asked: argparse.Namespace) -> None:
+    _print([queue.prioritise(asked.job_id, asked.priority)], asked)
 
 
 def _logs(asked: argparse.Namespace) -> None:

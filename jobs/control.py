@@ -22,7 +22,10 @@ from jobs.job import ACTIVE, ON_A_WORKER, TRANSITIONS, JobInfo, State, new_job_i
 from jobs.parts import cut
 from sciml_backend.run import BadRequest, RunSpec
 
-SCHEMA_VERSION = 1
+MIGRATIONS = sorted(Path(__file__).with_name("migrations").glob("*.sql"))
+"""What leads from each version of the schema to the next; the version is how many of them were carried out."""
+
+SCHEMA_VERSION = len(MIGRATIONS)
 BUSY_SECONDS = 10.0
 
 Value = str | int | float | None
@@ -45,6 +48,8 @@ class Ticket:
     max_attempts: int
     claims_cells: bool
     spec: Mapping[str, Any]
+    shrink: int
+    seconds: float
 
     @property
     def engine_key(self) -> str:
@@ -91,11 +96,10 @@ class ControlStore:
                     f"{self.path} was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION}); "
                     "update this installation or name another folder in ATLAS_DATA."
                 )
-            if version == 0:
-                for statement in Path(__file__).with_name("schema.sql").read_text().split(";\n"):
+            for migration in MIGRATIONS[version:]:
+                for statement in migration.read_text().split(";\n"):
                     db.execute(statement)
-                db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
@@ -218,8 +222,21 @@ class ControlStore:
             if ticket.claims_cells:
                 _claim(db, job_id)
             changes = {"failures": 0, "cancel_requested": 0, "error_class": None, "error_text": None,
-                       "finished_at": None}  # fmt: skip
+                       "finished_at": None, "shrink": 1}  # fmt: skip
             _move(db, ticket, State.QUEUED, actor=actor, detail="requeued", changes=changes)
+            return _info(_row(db, job_id))
+
+    def prioritise(self, job_id: str, priority: int, *, actor: str) -> JobInfo:
+        """Serve a job before all those of lower priority; raises BadRequest when it has ended."""
+        with self._transaction() as db:
+            row = _row(db, job_id)
+            ticket = _ticket(row)
+            if not ticket.state.active:
+                raise BadRequest(f"Job {job_id} has ended ({ticket.state}); its priority means nothing any more.")
+            if row["priority"] != priority:
+                db.execute("UPDATE job SET priority = ? WHERE job_id = ?", (priority, job_id))
+                detail = f"priority {row['priority']} → {priority}"
+                _event(db, job_id, ticket.attempt, start=ticket.state, to=ticket.state, actor=actor, detail=detail)
             return _info(_row(db, job_id))
 
     def heartbeat(self, ticket: Ticket, *, lease: float, progress: Mapping[str, Any]) -> None:
@@ -295,7 +312,7 @@ def _row(db: sqlite3.Connection, job_id: str) -> sqlite3.Row:
 
 def _info(row: sqlite3.Row) -> JobInfo:
     same = ("job_id", "kind", "attempt", "n_cells", "n_done", "created_at", "started_at", "finished_at",
-            "requested_by", "priority", "error_class", "error_text")  # fmt: skip
+            "requested_by", "priority", "error_class", "error_text", "device", "seconds")  # fmt: skip
     return JobInfo(
         **{name: row[name] for name in same},
         state=State(row["state"]),
@@ -305,7 +322,7 @@ def _info(row: sqlite3.Row) -> JobInfo:
 
 
 def _ticket(row: sqlite3.Row) -> Ticket:
-    same = ("job_id", "kind", "attempt", "failures", "max_attempts")
+    same = ("job_id", "kind", "attempt", "failures", "max_attempts", "shrink", "seconds")
     return Ticket(
         **{name: row[name] for name in same},
         state=State(row["state"]),

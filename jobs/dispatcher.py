@@ -10,12 +10,13 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jobs.control import ControlStore, Ticket, Value, now
 from jobs.delivery import arrival
-from jobs.engine import LOST, LocalEngine, Message, Outcome
+from jobs.engine import BEAT, LOST, Engine, Message, Outcome, open_engine
 from jobs.job import ON_A_WORKER, State
 from jobs.kind import Task
 from jobs.logs import tail
@@ -28,16 +29,19 @@ logger = logging.getLogger(__name__)
 
 ACTOR = "dispatcher"
 PAUSED = "paused"
+SILENT = Outcome(
+    ok=False, error_class="LeaseExpired", error_text="Its worker was not heard of for too long.", retry=True
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """Times in seconds: a round, between notes of progress, a lease, to stop, the first and the longest wait."""
+    """Times in seconds: a round, between notes of progress, a worker's silence, to stop, the first and longest wait."""
 
     tick: float = 0.2
     note: float = 1.0
     lease: float = 60.0
-    stop: float = 10.0
+    stop: float = 20.0
     first_retry: float = 2.0
     longest_retry: float = 300.0
 
@@ -52,16 +56,18 @@ class Dispatcher:
         self,
         control: ControlStore | None = None,
         *,
-        engine: LocalEngine | None = None,
+        engine: Engine | None = None,
         pace: Pace | None = None,
         wait_for_ingest: bool = False,
     ) -> None:
         self.control = control or ControlStore(paths.control())
-        self.engine = engine or LocalEngine()
+        self.engine = engine or open_engine()
         self.pace = pace or Pace()
         self._wait_for_ingest = wait_for_ingest
         self._ownership = Ownership(self.control)
         self._messages: dict[str, Message] = {}
+        self._heard: dict[str, float] = {}
+        self._begun: dict[str, float] = {}
         self._noted: dict[str, tuple[Message, float]] = {}
         self._paused = ""
         self._stop = threading.Event()
@@ -83,13 +89,14 @@ class Dispatcher:
 
     def _run(self) -> None:
         try:
-            self._guarded(self._return_to_queue, "its dispatcher had ended")
+            self._guarded(self._take_over)
             while not self._stop.is_set():
                 self._guarded(self._tick)
                 self._stop.wait(self.pace.tick)
         finally:
             self.engine.close(grace=self.pace.stop)
-            self._guarded(self._return_to_queue, "the dispatcher was stopped")
+            if not self.engine.outlives_us:
+                self._guarded(self._return_to_queue, "the dispatcher was stopped")
             self._guarded(self._ownership.release)
 
     def _guarded(self, action: Any, *arguments: Any) -> None:
@@ -99,7 +106,9 @@ class Dispatcher:
             logger.exception("The dispatcher could not finish a round; it goes on.")
 
     def _hear(self, key: str, message: Message) -> None:
-        self._messages[key] = message
+        self._heard[key] = time.monotonic()
+        if message.get("event") != BEAT:
+            self._messages[key] = message
 
     def _tick(self) -> None:
         watched = self.control.tickets(ON_A_WORKER)
@@ -115,6 +124,14 @@ class Dispatcher:
             if queued and self._may_start():
                 for ticket in queued:
                     self._start(ticket)
+
+    def _take_over(self) -> None:
+        """Attach to what an earlier dispatcher left running, or queue it again."""
+        if not self.engine.outlives_us:
+            self._return_to_queue("its dispatcher had ended")
+            return
+        for ticket in self.control.tickets(ON_A_WORKER):
+            self._submit(ticket)
 
     def _return_to_queue(self, reason: str) -> None:
         tickets = self.control.tickets(ON_A_WORKER)
@@ -146,42 +163,64 @@ class Dispatcher:
         changes: dict[str, Value] = {"engine_key": ticket.engine_key, "owner": ACTOR, "lease_until": lease}
         if not self.control.move(ticket, State.SUBMITTED, actor=ACTOR, changes=changes):
             return
-        submitted = ticket.now(State.SUBMITTED)
+        self._submit(ticket.now(State.SUBMITTED))
+
+    def _submit(self, ticket: Ticket) -> None:
         parts = self.control.parts(ticket.job_id)
-        task = Task(job_id=ticket.job_id, attempt=ticket.attempt, kind=ticket.kind, spec=ticket.spec, parts=parts)
+        task = Task(
+            job_id=ticket.job_id,
+            attempt=ticket.attempt,
+            kind=ticket.kind,
+            spec=ticket.spec,
+            parts=parts,
+            shrink=ticket.shrink,
+        )
+        self._heard[ticket.engine_key] = self._begun[ticket.engine_key] = time.monotonic()
         try:
             self.engine.submit(ticket.engine_key, task.to_text(), job_id=ticket.job_id)
         except OSError as error:
-            self._fail(submitted, Outcome(ok=False, error_class="OSError", error_text=str(error), retry=True))
+            self._fail(ticket, Outcome(ok=False, error_class="OSError", error_text=str(error), retry=True))
 
     def _watch(self, ticket: Ticket, outcome: Outcome | None) -> None:
         if outcome is None and ticket.state is State.CANCELLING:
             self.engine.cancel(ticket.engine_key)
+        elif outcome is None and self._silence(ticket) > self.pace.lease:
+            self.engine.cancel(ticket.engine_key)
+            self._end(ticket, SILENT)
         elif outcome is None:
             self._follow(ticket)
         else:
-            self._messages.pop(ticket.engine_key, None)
-            self._noted.pop(ticket.engine_key, None)
             self._end(ticket, outcome)
+
+    def _silence(self, ticket: Ticket) -> float:
+        """Seconds since its worker was heard, by a clock that nobody can set."""
+        now = time.monotonic()
+        return now - self._heard.setdefault(ticket.engine_key, now)
 
     def _follow(self, ticket: Ticket) -> None:
         message = self._messages.get(ticket.engine_key)
         if message and ticket.state is State.SUBMITTED:
-            self.control.move(ticket, State.RUNNING, actor=ACTOR, changes={"started_at": now()})
+            device = " ".join(filter(None, [message.get("host"), ticket.spec.get("device")]))
+            self.control.move(ticket, State.RUNNING, actor=ACTOR, changes={"started_at": now(), "device": device})
         noted, noted_at = self._noted.get(ticket.engine_key, ({}, 0.0))
         age = time.monotonic() - noted_at
-        if message and (age > self.pace.lease / 6 or (message is not noted and age > self.pace.note)):
+        heard_since = self._heard.get(ticket.engine_key, 0.0) > noted_at
+        if message and heard_since and age > (self.pace.note if message is not noted else self.pace.lease / 6):
             self._noted[ticket.engine_key] = (message, time.monotonic())
             progress = {name: value for name, value in message.items() if name != "event"}
             self.control.heartbeat(ticket, lease=self.pace.lease, progress=progress)
 
     def _end(self, ticket: Ticket, outcome: Outcome) -> None:
+        begun = self._begun.pop(ticket.engine_key, time.monotonic())
+        for known in (self._messages, self._noted, self._heard):
+            known.pop(ticket.engine_key, None)
+        changes: dict[str, Value] = {"seconds": ticket.seconds + time.monotonic() - begun}
         if ticket.state is State.CANCELLING:
-            self.control.move(ticket, State.CANCELLED, actor=ACTOR)
+            self.control.move(ticket, State.CANCELLED, actor=ACTOR, changes=changes)
         elif outcome.ok:
-            self.control.move(ticket, State.INGESTING, actor=ACTOR)
+            self.control.move(ticket, State.INGESTING, actor=ACTOR, changes=changes)
         else:
-            self._fail(ticket, outcome)
+            self._fail(ticket, outcome, changes)
 
     def _confirm(self, ticket: Ticket) -> None:
         cells = self.control.cell_ids(ticket.job_id)
@@ -192,16 +231,20 @@ class Dispatcher:
         elif not (self._wait_for_ingest and found.waiting):
             self.control.move(ticket, State.SUCCEEDED, actor=ACTOR, changes={"n_done": len(cells)})
 
-    def _fail(self, ticket: Ticket, outcome: Outcome) -> None:
+    def _fail(self, ticket: Ticket, outcome: Outcome, spent: Mapping[str, Value] | None = None) -> None:
+        """Wait for another try, or give up: at once when none may help, and when half the batch was too much too."""
         failures = ticket.failures + 1
         error = {"error_class": outcome.error_class, "error_text": outcome.error_text}
-        if outcome.retry and failures < ticket.max_attempts:
+        changes: dict[str, Value] = {**(spent or {}), **error, "failures": failures}
+        too_much = outcome.out_of_memory and ticket.shrink > 1
+        if outcome.retry and failures < ticket.max_attempts and not too_much:
             wait = min(self.pace.longest_retry, self.pace.first_retry * 2 ** (failures - 1)) * random.uniform(0.5, 1.5)
-            changes: dict[str, Value] = {**error, "failures": failures, "not_before": time.time() + wait}
+            shrink = 2 if outcome.out_of_memory else ticket.shrink
+            changes |= {"not_before": time.time() + wait, "shrink": shrink}
             self.control.move(ticket, State.RETRY_WAIT, actor=ACTOR, detail=outcome.error_text, changes=changes)
         else:
             detail = f"{outcome.error_text}\n{tail(ticket.job_id, lines=20)}"
-            self.control.move(ticket, State.DEAD, actor=ACTOR, detail=detail, changes={**error, "failures": failures})
+            self.control.move(ticket, State.DEAD, actor=ACTOR, detail=detail, changes=changes)
 
 
 def start_dispatcher(*, wait_for_ingest: bool = False) -> Dispatcher:

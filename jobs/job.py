@@ -68,7 +68,8 @@ class JobInfo:
     """One job as a page or the command line sees it.
 
     ``n_cells`` is how many cells it was given, ``n_done`` how many of them are finished; times are UTC in ISO 8601;
-    ``spec`` is what was asked for besides the cells, ``progress`` the worker's last report.
+    ``spec`` is what was asked for besides the cells, ``progress`` the worker's last report, ``device`` where its last
+    attempt runs, ``seconds`` what all attempts spent there.
     """
 
     job_id: str
@@ -84,6 +85,8 @@ class JobInfo:
     priority: int = 0
     error_class: str | None = None
     error_text: str | None = None
+    device: str = ""
+    seconds: float = 0.0
     spec: Mapping[str, Any] = field(default_factory=dict)
     progress: Mapping[str, Any] = field(default_factory=dict)
 

@@ -17,13 +17,17 @@ from sciml_backend.run import BadRequest, RunSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One attempt at a job: what its worker is told. ``parts`` are the cells, ``spec`` whatever else was asked."""
+    """One attempt at a job: what its worker is told. ``parts`` are the cells, ``spec`` whatever else was asked.
+
+    Memory ran out before when ``shrink`` is above 1: batches are to be this many times smaller than usual.
+    """
 
     job_id: str
     attempt: int
     kind: str
     spec: Mapping[str, Any]
     parts: Mapping[int, list[RunSpec]]
+    shrink: int = 1
 
     @property
     def cells(self) -> list[RunSpec]:

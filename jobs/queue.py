@@ -68,6 +68,11 @@ def requeue(job_id: str, *, requested_by: str = "") -> JobInfo:
     return _control().requeue(job_id, actor=requested_by or "queue")
 
 
+def prioritise(job_id: str, priority: int, *, requested_by: str = "") -> JobInfo:
+    """Serve a job before all those of lower priority; raises BadRequest when it has ended."""
+    return _control().prioritise(job_id, priority, actor=requested_by or "queue")
+
+
 def log_tail(job_id: str, lines: int = 50) -> str:
     """The last lines of a job's log; raises BadRequest when there is no such job."""
     _control().job(job_id)

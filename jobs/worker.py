@@ -1,7 +1,7 @@
 """The worker: a child process that does one attempt at a job and dies with its parent.
 
 It reads a ``Task`` from standard input and writes JSON lines to standard output: ``{"event": "started" | "progress" |
-"end" | "error", ...}``. Whatever libraries print goes to the log.
+"beat" | "end" | "error", ...}``. Whatever libraries print goes to the log.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jobs import kind
+from jobs.engine import BEAT
 from sciml_backend.run import BadRequest
 
 PR_SET_PDEATHSIG = 1
 OUT_OF_MEMORY_FIRST = 500
+BEAT_SECONDS = 2.0
 STOPPED = 128 + signal.SIGTERM
 
 
@@ -33,6 +36,7 @@ def main() -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     tell({"event": "started", "pid": os.getpid()})
+    threading.Thread(target=_beat, args=(tell,), daemon=True).start()
     try:
         task = kind.Task.from_text(sys.stdin.read())
         kind.load(task.kind).run(
@@ -51,6 +55,13 @@ def main() -> int:
     return 0
 
 
+def _beat(tell: Callable[[Mapping[str, Any]], None]) -> None:
+    """Say again and again that we live: a worker that is silent for a lease is given up."""
+    while True:
+        time.sleep(BEAT_SECONDS)
+        tell({"event": BEAT})
+
+
 def die_with(parent: int) -> None:
     """Be killed when the parent (its thread that started us) ends, and before it when memory runs out."""
     if sys.platform == "linux":
@@ -62,13 +73,15 @@ def die_with(parent: int) -> None:
 
 
 def describe(error: Exception) -> Mapping[str, Any]:
-    """An error as a message: one sentence, and whether another try may help."""
+    """An error as a message: one sentence, whether another try may help, and whether it needs a smaller batch."""
     text = str(error).strip().split("\n")[0]
     if isinstance(error, BadRequest):
-        return {"class": "BadRequest", "text": text, "retry": False}
+        return {"error_class": "BadRequest", "error_text": text, "retry": False, "out_of_memory": False}
     name = type(error).__name__
-    of_the_machine = isinstance(error, OSError | MemoryError) or "out of memory" in text or "CUDA error" in text
-    return {"class": name, "text": f"{name}: {text}; the log has the details.", "retry": of_the_machine}
+    out_of_memory = isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    retry = out_of_memory or isinstance(error, OSError) or "CUDA error" in text
+    sentence = f"{name}: {text or 'it said nothing'}; the log has the details."
+    return {"error_class": name, "error_text": sentence, "retry": retry, "out_of_memory": out_of_memory}
 
 
 def _private_stdout() -> Callable[[Mapping[str, Any]], None]:

@@ -96,20 +96,24 @@ def train(
     device: str = "cpu",
     threads: int = 1,
     batch_rows: int | None = None,
+    shrink: int = 1,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[RunRecord]]:
     """Train runs in batches and yield the records of each batch; those with most data come first.
 
-    ``batch_rows`` overrides how many runs share a batch. A run that diverges or fails is a record with that status.
-    Runs unfinished when ``should_stop`` says so are left out. Raises BadRequest when the device is missing, a plugin is
-    not the one that was asked for, or a run would not fit into memory.
+    ``batch_rows`` overrides how many runs share a batch, and ``shrink`` divides it. A run that diverges or fails is a
+    record with that status. Runs unfinished when ``should_stop`` says so are left out. Raises BadRequest when the
+    device is missing, a plugin is not the one that was asked for, or a run would not fit into memory.
     """
     provenance.prepare(device, threads=threads)
     for spec in specs:
         require_present_plugin(spec)
     done = 0
-    for batch in batches.batches(specs, device=device, most=batch_rows, fits=lambda spec: _rows_that_fit(spec, device)):
+    cut = batches.batches(
+        specs, device=device, most=batch_rows, shrink=shrink, fits=lambda spec: _rows_that_fit(spec, device)
+    )
+    for batch in cut:
         if should_stop():
             return
         records = _train_batch(batch, device, threads, _reporter(on_progress, done, len(specs), batch), should_stop)

@@ -23,7 +23,9 @@ def run(task: Task, *, report: Report, should_stop: Callable[[], bool]) -> None:
 
     report({"done": n_stored})
     device = str(task.spec.get("device", "cpu"))
-    for records in sweep.train(wanted, device=device, on_progress=on_progress, should_stop=should_stop):
+    for records in sweep.train(
+        wanted, device=device, shrink=task.shrink, on_progress=on_progress, should_stop=should_stop
+    ):
         parts.take(records)
     if should_stop():
         parts.keep_unfinished()

@@ -18,11 +18,13 @@ def batches(
     *,
     device: str = "cpu",
     most: int | None = None,
+    shrink: int = 1,
     fits: Callable[[RunSpec], int] | None = None,
 ) -> Iterator[list[RunSpec]]:
     """Split runs into batches, those with most data first; the order within a batch is the given one.
 
-    ``most`` overrides ``rows``; ``fits`` says how many runs like one fit into memory (see ``rows_that_fit``).
+    ``most`` overrides ``rows``; ``fits`` says how many runs like one fit into memory (see ``rows_that_fit``);
+    ``shrink`` divides what comes of both.
     """
     ordered = sorted(specs, key=lambda spec: (-spec.data, kind(spec)))
     for _, group in groupby(ordered, key=kind):
@@ -30,6 +32,7 @@ def batches(
         size = most or rows(alike[0].data, device=device)
         if fits is not None:
             size = min(size, fits(alike[0]))
+        size = max(1, size // shrink)
         yield from (alike[at : at + size] for at in range(0, len(alike), size))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.control import ControlStore
 from jobs.dispatcher import Dispatcher, Pace
-from jobs.engine import LocalEngine
+from jobs.engines.local import LocalEngine
 from sciml_backend import paths
 from sciml_backend.run import RunSpec
 
@@ -55,8 +55,8 @@ def dispatch():
     """Start dispatchers that stop with the test."""
     started = []
 
-    def start(*, slots=2, **settings):
-        started.append(Dispatcher(engine=LocalEngine(slots=slots), pace=QUICK, **settings))
+    def start(*, slots=2, pace=QUICK, **settings):
+        started.append(Dispatcher(engine=LocalEngine(slots=slots), pace=pace, **settings))
         return started[-1]
 
     yield start

@@ -6,16 +6,18 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
-from jobs.engine import LocalEngine
+from jobs.engines.local import LocalEngine
 from jobs.job import State
 from jobs.logs import tail
 from jobs.owner import KEY, Ownership, owner_pid
 from sciml_backend import paths
 from sciml_backend.run import BadRequest
 from sciml_backend.store.spool import existing_cells
+from tests.jobs.conftest import QUICK
 
 
 def alive(pid):
@@ -113,6 +115,59 @@ def test_a_poison_job_ends_dead_with_its_log_and_can_be_queued_again(control, re
     control.requeue(job_id, actor="test")
     reaches(job_id, State.SUCCEEDED)
     assert control.job(job_id).error_text is None
+
+
+def test_memory_that_runs_out_is_answered_by_half_the_batch_once(control, rehearse, dispatch, reaches):
+    once, twice = (
+        rehearse(1, bad_attempts=1, failure="memory"),
+        rehearse(1, first_seed=10, bad_attempts=9, failure="memory"),
+    )
+    dispatch()
+    reaches(once, State.SUCCEEDED)
+    reaches(twice, State.DEAD)
+    assert [line for line in tail(once).splitlines() if line.startswith("batches")] == [
+        "batches are 1/1",
+        "batches are 1/2",
+    ]
+    assert control.job(twice).attempt == 2 and "MemoryError" in control.job(twice).error_text
+
+
+def test_a_worker_that_falls_silent_is_given_up_and_its_late_finish_changes_nothing(
+    control, rehearse, dispatch, reaches, trained, worker_pid, wait_for
+):
+    job_id = rehearse(24, seconds=0.05)
+    dispatch(pace=replace(QUICK, lease=3.0))
+    pid = worker_pid(job_id)
+    wait_for(lambda: len(existing_cells()) >= 8)
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: "retry_wait" in steps(control, job_id))
+    assert control.events(job_id)[-1]["detail"] == "Its worker was not heard of for too long."
+    reaches(job_id, State.SUCCEEDED)
+    assert control.job(job_id).attempt == 2
+    wait_for(lambda: not alive(pid), seconds=2.0)
+    assert len(set(trained())) == 24 and len(trained()) <= 32
+
+
+def test_what_a_job_costs_is_added_up_over_its_attempts(control, rehearse, dispatch, reaches):
+    job_id = rehearse(1, bad_attempts=1, failure="machine", seconds=0.2)
+    dispatch()
+    reaches(job_id, State.SUCCEEDED)
+    job = control.job(job_id)
+    first, second = (e["ts"] for e in control.events(job_id) if e["to_state"] == "submitted")
+    assert 0.2 < job.seconds < 20 and first < second
+
+
+def test_a_raised_priority_is_served_first(control, rehearse, dispatch, reaches):
+    busy = rehearse(1, seconds=1.0)
+    plain, urgent = rehearse(1, first_seed=10), rehearse(1, first_seed=20)
+    dispatch(slots=1)
+    reaches(busy, State.RUNNING)
+    control.prioritise(urgent, 5, actor="test")
+    for job_id in (plain, urgent):
+        reaches(job_id, State.SUCCEEDED)
+    assert control.job(urgent).started_at < control.job(plain).started_at
+    with pytest.raises(BadRequest, match="has ended"):
+        control.prioritise(plain, 1, actor="test")
 
 
 @pytest.mark.parametrize(("failure", "sign"), [("deaf", "about to fail"), ("with a child", "child ")])

@@ -12,6 +12,7 @@ from sciml_backend.store import spool
 
 def run(task, *, report, should_stop):
     stored = spool.existing_cells()
+    print(f"batches are 1/{task.shrink}")
     if task.attempt <= task.spec.get("bad_attempts", 0):
         fail(task.spec["failure"])
     done = 0
@@ -38,6 +39,8 @@ def fail(how):
             raise BadRequest("This can never be done.")
         case "bug":
             raise ZeroDivisionError("division by zero")
+        case "memory":
+            raise MemoryError
         case "machine":
             raise OSError("The network is away.")
         case "killed":

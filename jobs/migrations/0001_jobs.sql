@@ -1,4 +1,4 @@
--- Control store, version 1. Times ending in _at are UTC in ISO 8601; lease_until and not_before are Unix seconds.
+-- Jobs, their cells, claims and events. Times ending in _at are UTC in ISO 8601; lease_until and not_before are Unix seconds.
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -1,0 +1,1 @@
+"""Engines: where attempts of jobs run (see ``jobs.engine``)."""

@@ -1,0 +1,235 @@
+"""The engine of a Dask cluster: the same supervised child, started by a worker of an existing scheduler.
+
+An order is JSON and names a registered kind of job; no code travels. What Dask does not promise is made up for here:
+an attempt is kept by the scheduler until it ends (``fire_and_forget``), a cancelled one is told by an event of its own
+(``Future.cancel`` does not stop a running task), and submitting a known key attaches to what runs under it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from jobs import identity
+from jobs.child import GRACE_SECONDS, Child
+from jobs.engine import LOST, Message, OnProgress, Outcome
+from jobs.logs import log_path
+from sciml_backend import paths
+from sciml_backend.run import PROTOCOL_VERSION, BadRequest
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+logger = logging.getLogger(__name__)
+
+TOPIC = "regime-atlas"
+CONNECT_SECONDS = 10.0
+RECONNECT_SECONDS = 5.0
+LISTEN_SECONDS = 0.25
+"""How often a supervisor looks whether its attempt was cancelled."""
+CERTIFICATES = {
+    "tls_ca_file": "ENGINE_CA",
+    "tls_client_cert": "ENGINE_CERT",
+    "tls_client_key": "ENGINE_KEY",
+}
+
+
+class ClusterEngine:
+    """Attempts on the workers of the scheduler at ``address``, one per thread.
+
+    Workers must see this server's data folder under their own ``ATLAS_DATA``. Certificates are named by ``ENGINE_CA``,
+    ``ENGINE_CERT`` and ``ENGINE_KEY``. Raises BadRequest when the address or a certificate cannot be used.
+    """
+
+    outlives_us = True
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._security = _security(address)
+        self._futures: dict[str, Future[Any]] = {}
+        self._callback: OnProgress = lambda key, message: None
+        self._tried_at = time.monotonic()
+        self._client: Client | None = self._connect()
+
+    def submit(self, key: str, task: str, *, job_id: str) -> None:
+        """Start an attempt, or attach to the one that runs under this key."""
+        from distributed import fire_and_forget
+
+        order = {"key": key, "job_id": job_id, "task": task, "data": identity.made(), "topic": _topic(),
+                 "protocol_version": PROTOCOL_VERSION}  # fmt: skip
+        client = self._connected()
+        if client is None:
+            raise OSError(f"The scheduler at {self.address} does not answer.")
+        future = client.submit(attempt, json.dumps(order), key=key, pure=False, retries=0)
+        fire_and_forget(future)
+        self._futures[key] = future
+
+    def cancel(self, key: str) -> None:
+        """Have the attempt's supervisor stop it; one that waits for a worker is dropped."""
+        from distributed import Event
+
+        client, future = self._connected(), self._futures.get(key)
+        if client is None or future is None:
+            return
+        Event(_stop(key), client=client).set()
+        if key not in _started(client, [key]):
+            future.cancel(force=True)
+
+    def status(self, keys: Collection[str]) -> dict[str, Outcome | None]:
+        """Outcomes by key; while the scheduler does not answer, nothing is known to have ended."""
+        if self._connected() is None:
+            return dict.fromkeys(keys)
+        for key in self._futures.keys() - set(keys):
+            del self._futures[key]
+        return {key: _outcome(self._futures[key]) for key in keys if key in self._futures}
+
+    def on_progress(self, callback: OnProgress) -> None:
+        """Name the receiver of the workers' messages."""
+        self._callback = callback
+
+    def capacity(self) -> int:
+        """Threads of all workers that no attempt of ours holds."""
+        client = self._connected()
+        if client is None:
+            return 0
+        threads = sum(int(worker["nthreads"]) for worker in client.scheduler_info(n_workers=-1)["workers"].values())
+        return max(0, threads - sum(not future.done() for future in self._futures.values()))
+
+    def close(self, *, grace: float) -> None:
+        """Leave the cluster; what runs there goes on."""
+        if self._client is not None:
+            self._client.close(timeout=grace)
+            self._client = None
+
+    def _connected(self) -> Client | None:
+        """The client, a new one if the scheduler had been away; None while it is."""
+        if self._client is not None and self._client.status == "running":
+            return self._client
+        if time.monotonic() > self._tried_at + RECONNECT_SECONDS:
+            self._tried_at = time.monotonic()
+            try:
+                self._client = self._connect()
+            except BadRequest as problem:
+                logger.warning("%s", problem)
+            else:
+                self._futures.clear()  # a scheduler forgets all keys with its end
+                return self._client
+        return None
+
+    def _connect(self) -> Client:
+        from distributed import Client
+
+        try:
+            client = Client(
+                self.address, security=self._security, timeout=CONNECT_SECONDS, set_as_default=False, name=TOPIC
+            )
+        except (OSError, ValueError, TypeError) as error:
+            raise BadRequest(
+                f"The scheduler at ENGINE_ADDRESS={self.address} cannot be reached ({_first_line(error)}); start it, "
+                "or unset ENGINE_ADDRESS to compute on this machine."
+            ) from None
+        client.subscribe_topic(_topic(), self._hear)
+        return client
+
+    def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        _, heard = event
+        self._callback(heard["key"], heard["message"])
+
+
+def attempt(order: str) -> dict[str, Any]:
+    """The task of a worker: supervise a child to its end; an ``Outcome`` as a dict. Runs in a worker's thread."""
+    from distributed import get_worker
+
+    asked = json.loads(order)
+    if problem := _unfit(asked):
+        return asdict(Outcome(ok=False, error_class="WrongWorker", error_text=problem, retry=False))
+    worker = get_worker()
+
+    def tell(message: Message) -> None:
+        worker.log_event(asked["topic"], {"key": asked["key"], "message": {**message, "host": worker.name}})
+
+    child = Child(asked["task"], log=log_path(asked["job_id"]), tell=tell)
+    while child.running:
+        child.wait(timeout=LISTEN_SECONDS)
+        if child.running and _cancelled(asked["key"]):
+            child.stop(grace=GRACE_SECONDS)
+    assert child.outcome is not None
+    return asdict(child.outcome)
+
+
+def _unfit(asked: Mapping[str, Any]) -> str:
+    """Why this worker cannot do what was asked, as one sentence; empty when it can."""
+    if asked["protocol_version"] != PROTOCOL_VERSION:
+        return (
+            f"The worker's code has protocol version {PROTOCOL_VERSION}, the server's {asked['protocol_version']}; "
+            "install the same version on both."
+        )
+    if asked["data"] != identity.read():
+        return (
+            f"The worker's data folder {paths.var()} is not the server's; mount the server's folder on the worker and "
+            "name it in ATLAS_DATA."
+        )
+    return ""
+
+
+def _cancelled(key: str) -> bool:
+    from distributed import Event
+
+    try:
+        return bool(Event(_stop(key)).is_set())
+    except Exception:  # no scheduler, no cancel: the attempt goes on, and what it finishes is kept
+        return False
+
+
+def _outcome(future: Future[Any]) -> Outcome | None:
+    if not future.done():
+        return None
+    if future.status == "finished":
+        return Outcome(**future.result())
+    if future.status == "cancelled":
+        return LOST
+    error = future.exception()
+    return Outcome(ok=False, error_class=type(error).__name__, error_text=_first_line(error), retry=True)
+
+
+def _started(client: Client, keys: Collection[str]) -> set[str]:
+    """Those of the keys that a worker has begun."""
+    return {key for tasks in client.processing().values() for key in tasks} & set(keys)
+
+
+def _stop(key: str) -> str:
+    return f"stop-{key}"
+
+
+def _topic() -> str:
+    """One scheduler may serve several installations."""
+    return f"{TOPIC}-{identity.made()}"
+
+
+def _security(address: str) -> Any:
+    from distributed import Security
+
+    parts = urlsplit(address)
+    if parts.scheme not in ("tls", "tcp") or not parts.hostname or not parts.port:
+        raise BadRequest(f"ENGINE_ADDRESS is like tls://host:8786, got {address!r}.")
+    if parts.scheme == "tcp":
+        if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+            raise BadRequest(
+                f"ENGINE_ADDRESS={address} is open to everyone on the network; run the scheduler with TLS and name "
+                "tls:// and certificates in ENGINE_CA, ENGINE_CERT and ENGINE_KEY."
+            )
+        return None
+    files = {name: os.environ.get(variable, "") for name, variable in CERTIFICATES.items()}
+    if absent := [v for name, v in CERTIFICATES.items() if not os.path.isfile(files[name])]:
+        raise BadRequest(f"ENGINE_ADDRESS={address} needs certificates; {', '.join(absent)} names no file.")
+    return Security(require_encryption=True, **files)
+
+
+def _first_line(error: BaseException | None) -> str:
+    return (str(error).strip() or type(error).__name__).split("\n")[0][:200].rstrip(".")
