@@ -119,11 +119,11 @@ class Dispatcher:
             self._confirm(ticket)
         for ticket in self.control.due():
             self.control.move(ticket, State.QUEUED, actor=ACTOR, detail="tried again")
-        if room := self.engine.capacity():
-            queued = self.control.tickets([State.QUEUED], limit=room)
-            if queued and self._may_start():
-                for ticket in queued:
-                    self._start(ticket)
+        room = self.engine.capacity()
+        queued = self.control.tickets([State.QUEUED], limit=max(room, 1))
+        if queued and self._may_start():
+            for ticket in queued[:room]:
+                self._start(ticket)
 
     def _take_over(self) -> None:
         """Attach to what an earlier dispatcher left running, or queue it again."""
@@ -148,7 +148,7 @@ class Dispatcher:
     # --- one job -----------------------------------------------------------------------------------------------------
 
     def _may_start(self) -> bool:
-        paused = ""
+        paused = self.engine.trouble
         try:
             require_space(paths.var())
         except BadRequest as problem:

@@ -38,6 +38,9 @@ class Engine(Protocol):
     outlives_us: bool
     """Whether attempts go on when this process ends, so that the next one takes them over by submitting them again."""
 
+    trouble: str
+    """Why no attempt can start at present, as one sentence; empty when nothing is in the way."""
+
     def submit(self, key: str, task: str, *, job_id: str) -> None:
         """Start an attempt, or take over the one that runs under this key; ``task`` is a ``Task`` as text.
 
@@ -61,7 +64,7 @@ class Engine(Protocol):
 
 
 def open_engine() -> Engine:
-    """The engine at ``ENGINE_ADDRESS``, or else this machine's own; raises BadRequest when it cannot be used."""
+    """The engine at ``ENGINE_ADDRESS``, or else this machine's own; raises BadRequest when a setting is wrong."""
     if address := os.environ.get("ENGINE_ADDRESS"):
         from jobs.engines.cluster import ClusterEngine
 

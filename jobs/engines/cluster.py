@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Collection, Mapping
@@ -44,7 +45,8 @@ class ClusterEngine:
     """Attempts on the workers of the scheduler at ``address``, one per thread.
 
     Workers must see this server's data folder under their own ``ATLAS_DATA``. Certificates are named by ``ENGINE_CA``,
-    ``ENGINE_CERT`` and ``ENGINE_KEY``. Raises BadRequest when the address or a certificate cannot be used.
+    ``ENGINE_CERT`` and ``ENGINE_KEY``. A scheduler that does not answer is tried again and again, and is then given
+    anew what it may have lost. Raises BadRequest when the address or a certificate cannot be used.
     """
 
     outlives_us = True
@@ -52,23 +54,30 @@ class ClusterEngine:
     def __init__(self, address: str) -> None:
         self.address = address
         self._security = _security(address)
+        self._orders: dict[str, str] = {}
         self._futures: dict[str, Future[Any]] = {}
+        self._dropped: set[str] = set()
         self._callback: OnProgress = lambda key, message: None
-        self._tried_at = time.monotonic()
-        self._client: Client | None = self._connect()
+        self.trouble = ""
+        self._client: Client | None = None
+        self._tried_at = -math.inf
+        self._connected()
 
     def submit(self, key: str, task: str, *, job_id: str) -> None:
         """Start an attempt, or attach to the one that runs under this key."""
-        from distributed import fire_and_forget
-
         order = {"key": key, "job_id": job_id, "task": task, "data": identity.made(), "topic": _topic(),
                  "protocol_version": PROTOCOL_VERSION}  # fmt: skip
         client = self._connected()
         if client is None:
-            raise OSError(f"The scheduler at {self.address} does not answer.")
-        future = client.submit(attempt, json.dumps(order), key=key, pure=False, retries=0)
-        fire_and_forget(future)
-        self._futures[key] = future
+            raise OSError(self.trouble)
+        self._orders[key] = json.dumps(order)
+        self._order(client, key)
+
+    def _order(self, client: Client, key: str) -> None:
+        from distributed import fire_and_forget
+
+        self._futures[key] = client.submit(attempt, self._orders[key], key=key, pure=False, retries=0)
+        fire_and_forget(self._futures[key])
 
     def cancel(self, key: str) -> None:
         """Have the attempt's supervisor stop it; one that waits for a worker is dropped."""
@@ -79,14 +88,20 @@ class ClusterEngine:
             return
         Event(_stop(key), client=client).set()
         if key not in _started(client, [key]):
+            self._dropped.add(key)
             future.cancel(force=True)
 
     def status(self, keys: Collection[str]) -> dict[str, Outcome | None]:
         """Outcomes by key; while the scheduler does not answer, nothing is known to have ended."""
-        if self._connected() is None:
+        client = self._connected()
+        if client is None:
             return dict.fromkeys(keys)
-        for key in self._futures.keys() - set(keys):
-            del self._futures[key]
+        for key in self._orders.keys() - set(keys):
+            del self._orders[key], self._futures[key]
+            self._dropped.discard(key)
+        for key, future in self._futures.items():
+            if future.status == "cancelled" and key not in self._dropped:
+                self._order(client, key)  # the client lost its scheduler for a moment, and with it what it knew
         return {key: _outcome(self._futures[key]) for key in keys if key in self._futures}
 
     def on_progress(self, callback: OnProgress) -> None:
@@ -113,27 +128,27 @@ class ClusterEngine:
             return self._client
         if time.monotonic() > self._tried_at + RECONNECT_SECONDS:
             self._tried_at = time.monotonic()
+            self._client, before = None, self.trouble
             try:
                 self._client = self._connect()
-            except BadRequest as problem:
-                logger.warning("%s", problem)
-            else:
-                self._futures.clear()  # a scheduler forgets all keys with its end
-                return self._client
-        return None
+                self.trouble = ""
+                for key in self._orders:
+                    self._order(self._client, key)
+            except (OSError, ValueError, TypeError) as error:
+                self.trouble = (
+                    f"The scheduler at ENGINE_ADDRESS={self.address} cannot be reached ({_first_line(error)}); start "
+                    "it, or unset ENGINE_ADDRESS to compute on the server's machine."
+                )
+                if self.trouble != before:
+                    logger.warning("%s", self.trouble)
+        return self._client
 
     def _connect(self) -> Client:
         from distributed import Client
 
-        try:
-            client = Client(
-                self.address, security=self._security, timeout=CONNECT_SECONDS, set_as_default=False, name=TOPIC
-            )
-        except (OSError, ValueError, TypeError) as error:
-            raise BadRequest(
-                f"The scheduler at ENGINE_ADDRESS={self.address} cannot be reached ({_first_line(error)}); start it, "
-                "or unset ENGINE_ADDRESS to compute on this machine."
-            ) from None
+        client = Client(
+            self.address, security=self._security, timeout=CONNECT_SECONDS, set_as_default=False, name=TOPIC
+        )
         client.subscribe_topic(_topic(), self._hear)
         return client
 

@@ -19,6 +19,7 @@ class LocalEngine:
     """
 
     outlives_us = False
+    trouble = ""
 
     def __init__(self, *, slots: int | None = None) -> None:
         self.slots = slots or slots_allowed()

@@ -218,6 +218,7 @@ def test_jobs_survive_the_end_of_the_scheduler(cluster, control, rehearse, attac
     cluster.worker("one")
     reaches(job_id, State.SUCCEEDED)
     assert len(existing_cells()) == 40
+    assert control.job(job_id).attempt == 1, "it was given to the new scheduler as it was"
 
 
 def test_a_worker_that_sees_another_folder_is_one_sentence(cluster, control, rehearse, attach, reaches, tmp_path):
@@ -233,10 +234,24 @@ def test_strangers_are_refused(cluster, monkeypatch, tmp_path):
     write_certificate(tmp_path / "foreign")
     for variable, file in zip(CERTIFICATES.values(), ("ca", "cert", "key"), strict=True):
         monkeypatch.setenv(variable, str(tmp_path / "foreign" / f"{file}.pem"))
-    with pytest.raises(BadRequest, match="cannot be reached"):
-        ClusterEngine(cluster.address)
-    with pytest.raises(BadRequest, match="cannot be reached"):
-        ClusterEngine(cluster.address.replace("tls", "tcp"))
+    for address in (cluster.address, cluster.address.replace("tls", "tcp")):
+        stranger = ClusterEngine(address)
+        assert "cannot be reached" in stranger.trouble and "Traceback" not in stranger.trouble
+        assert stranger.capacity() == 0
+        stranger.close(grace=1)
+
+
+def test_jobs_wait_for_a_scheduler_that_is_not_there_and_the_page_says_so(
+    cluster, control, rehearse, attach, reaches, wait_for
+):
+    cluster.kill("scheduler")
+    job_id = rehearse(1)
+    attach()
+    assert wait_for(lambda: control.noted("paused"), seconds=30).startswith("The scheduler at ENGINE_ADDRESS=tls")
+    cluster.scheduler()
+    cluster.worker("one")
+    reaches(job_id, State.SUCCEEDED)
+    assert control.noted("paused") == ""
 
 
 @pytest.mark.parametrize(
