@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -27,17 +27,19 @@ GRACE_SECONDS = 1.0
 class Child:
     """A worker process of one attempt, and the thread that listens to it.
 
-    ``tell`` is called with every message, from that thread. The child dies with the thread that made it. Raises OSError
-    when no process can be started.
+    ``tell`` is called with every message, from that thread; ``environment`` is added to ours. The child dies with the
+    thread that made it. Raises OSError when no process can be started.
     """
 
-    def __init__(self, task: str, *, log: Path, tell: Callable[[Message], None]) -> None:
+    def __init__(
+        self, task: str, *, log: Path, tell: Callable[[Message], None], environment: Mapping[str, str] | None = None
+    ) -> None:
         self.outcome: Outcome | None = None
         self._tell = tell
         self._last: Message = {}
         self._stopping = False
         self._reaping = threading.Lock()
-        self._process = _start(task, log)
+        self._process = _start(task, log, environment or {})
         self.pid = self._process.pid
         self._listener = threading.Thread(target=self._listen, name=f"worker-{self._process.pid}", daemon=True)
         self._listener.start()
@@ -102,7 +104,7 @@ class Child:
         return Outcome(ok=False, error_class="Exit", error_text=f"Its worker ended with code {code}.", retry=True)
 
 
-def _start(task: str, log: Path) -> subprocess.Popen[str]:
+def _start(task: str, log: Path, more: Mapping[str, str]) -> subprocess.Popen[str]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile("w+") as stdin, log.open("a") as stderr:
         stdin.write(task)
@@ -114,7 +116,7 @@ def _start(task: str, log: Path) -> subprocess.Popen[str]:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            env=_environment(),
+            env={**_environment(), **more},
             start_new_session=True,
         )
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from jobs.engine import Need
 from jobs.job import ACTIVE, ON_A_WORKER, TRANSITIONS, JobInfo, State, new_job_id
 from jobs.parts import cut
 from sciml_backend.run import BadRequest, RunSpec
@@ -27,6 +28,8 @@ MIGRATIONS = sorted(Path(__file__).with_name("migrations").glob("*.sql"))
 
 SCHEMA_VERSION = len(MIGRATIONS)
 BUSY_SECONDS = 10.0
+LONGEST_WAIT = 3600.0
+"""Seconds; no job waits longer than this for another try."""
 
 Value = str | int | float | None
 
@@ -50,11 +53,19 @@ class Ticket:
     spec: Mapping[str, Any]
     shrink: int
     seconds: float
+    gpu: float
+    device: str
 
     @property
     def engine_key(self) -> str:
         """The name under which the engine runs this attempt."""
         return f"{self.job_id}.{self.attempt}"
+
+    @property
+    def need(self) -> Need:
+        """What an attempt needs of the engine."""
+        device = str(self.spec.get("device", "cpu"))
+        return Need(device=device, share=self.gpu) if device.startswith("cuda") else Need(device=device)
 
     def now(self, state: State) -> Ticket:
         """The same attempt after a transition."""
@@ -137,11 +148,12 @@ class ControlStore:
         with self._open() as db:
             return [row[0] for row in db.execute("SELECT cell_id FROM job_cell WHERE job_id = ?", (job_id,))]
 
-    def tickets(self, states: Sequence[State], *, limit: int = -1) -> list[Ticket]:
-        """Jobs in these states as the dispatcher serves them: by priority, then by age."""
-        order = f"WHERE state IN ({_marks(states)}) ORDER BY priority DESC, job_id LIMIT ?"
+    def tickets(self, states: Sequence[State], *, on_gpu: bool | None = None, limit: int = -1) -> list[Ticket]:
+        """Jobs in these states (that need a GPU, or none) as the dispatcher serves them: by priority, then by age."""
+        which = f"state IN ({_marks(states)}) AND ifnull(? = (gpu > 0), 1)"
+        query = f"SELECT * FROM job WHERE {which} ORDER BY priority DESC, job_id LIMIT ?"
         with self._open() as db:
-            return [_ticket(row) for row in db.execute(f"SELECT * FROM job {order}", (*states, limit))]
+            return [_ticket(row) for row in db.execute(query, (*states, on_gpu, limit))]
 
     # --- changing ----------------------------------------------------------------------------------------------------
 
@@ -155,10 +167,12 @@ class ControlStore:
         requested_by: str = "",
         priority: int = 0,
         max_attempts: int = 3,
+        gpu: float = 0.0,
     ) -> JobInfo:
         """Queue a job for ``cells``; with ``claim`` only for those that no active job holds, which it then holds.
 
-        Raises BadRequest when no cell is left, or when the same request is active.
+        ``gpu`` is the part of a GPU it takes. Raises BadRequest when no cell is left, or when the same request is
+        active.
         """
         by_id = {cell.cell_id: cell for cell in cells}
         if not by_id:
@@ -172,7 +186,7 @@ class ControlStore:
             row = {
                 "job_id": job_id, "kind": kind, "requested_by": requested_by, "spec_json": _text(spec),
                 "spec_hash": spec_hash, "priority": priority, "max_attempts": max_attempts,
-                "claims_cells": claim, "state": State.QUEUED, "n_cells": len(by_id), "created_at": now(),
+                "gpu": gpu, "claims_cells": claim, "state": State.QUEUED, "n_cells": len(by_id), "created_at": now(),
             }  # fmt: skip
             db.execute(f"INSERT INTO job ({', '.join(row)}) VALUES ({_marks(row)})", tuple(row.values()))
             db.executemany(
@@ -252,8 +266,11 @@ class ControlStore:
     def due(self) -> list[Ticket]:
         """Jobs in RETRY_WAIT whose waiting time is over."""
         with self._open() as db:
-            query = "SELECT * FROM job WHERE state = ? AND not_before <= ?"
-            return [_ticket(row) for row in db.execute(query, (State.RETRY_WAIT, time.time()))]
+            # A wait that is longer than any is a clock that was set back.
+            query = "SELECT * FROM job WHERE state = ? AND NOT not_before BETWEEN ? AND ?"
+            return [
+                _ticket(row) for row in db.execute(query, (State.RETRY_WAIT, time.time(), time.time() + LONGEST_WAIT))
+            ]
 
     def note(self, key: str, value: str) -> None:
         """Write a line of ``meta``."""
@@ -322,7 +339,7 @@ def _info(row: sqlite3.Row) -> JobInfo:
 
 
 def _ticket(row: sqlite3.Row) -> Ticket:
-    same = ("job_id", "kind", "attempt", "failures", "max_attempts", "shrink", "seconds")
+    same = ("job_id", "kind", "attempt", "failures", "max_attempts", "shrink", "seconds", "gpu", "device")
     return Ticket(
         **{name: row[name] for name in same},
         state=State(row["state"]),

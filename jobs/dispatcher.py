@@ -6,12 +6,14 @@ finished part in the spool.
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import random
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from jobs.control import ControlStore, Ticket, Value, now
@@ -28,7 +30,9 @@ from sciml_backend.store.spool import require_space
 logger = logging.getLogger(__name__)
 
 ACTOR = "dispatcher"
-PAUSED = "paused"
+PAUSED, DEVICES = "paused", "devices"
+LOOK_AHEAD = 32
+"""How many waiting jobs are looked at in one round."""
 SILENT = Outcome(
     ok=False, error_class="LeaseExpired", error_text="Its worker was not heard of for too long.", retry=True
 )
@@ -70,6 +74,7 @@ class Dispatcher:
         self._begun: dict[str, float] = {}
         self._noted: dict[str, tuple[Message, float]] = {}
         self._paused = ""
+        self._told, self._told_at = "", -math.inf
         self._stop = threading.Event()
         self.engine.on_progress(self._hear)
         # Children die with the thread that started them, so this one starts, watches and stops them all.
@@ -119,11 +124,8 @@ class Dispatcher:
             self._confirm(ticket)
         for ticket in self.control.due():
             self.control.move(ticket, State.QUEUED, actor=ACTOR, detail="tried again")
-        room = self.engine.capacity()
-        queued = self.control.tickets([State.QUEUED], limit=max(room, 1))
-        if queued and self._may_start():
-            for ticket in queued[:room]:
-                self._start(ticket)
+        self._start_what_fits()
+        self._tell_of_devices()
 
     def _take_over(self) -> None:
         """Attach to what an earlier dispatcher left running, or queue it again."""
@@ -158,26 +160,51 @@ class Dispatcher:
             self._paused = paused
         return not paused
 
-    def _start(self, ticket: Ticket) -> None:
+    def _start_what_fits(self) -> None:
+        """In the order of the queue, of CPU and GPUs apart: no small job overtakes a big one that waits for room."""
+        for on_gpu in (False, True):
+            for ticket in self.control.tickets([State.QUEUED], on_gpu=on_gpu, limit=LOOK_AHEAD):
+                device = self.engine.capacity(ticket.need) if self._may_start() else ""
+                if not device:
+                    break
+                self._start(ticket, device)
+
+    def _tell_of_devices(self) -> None:
+        """Note the devices for pages, when something about them changed."""
+        if time.monotonic() > self._told_at + self.pace.note:
+            self._told_at = time.monotonic()
+            devices = json.dumps([asdict(device) for device in self.engine.devices()])
+            if devices != self._told:
+                self.control.note(DEVICES, devices)
+                self._told = devices
+
+    def _start(self, ticket: Ticket, device: str) -> None:
         lease = time.time() + self.pace.lease
-        changes: dict[str, Value] = {"engine_key": ticket.engine_key, "owner": ACTOR, "lease_until": lease}
+        changes: dict[str, Value] = {
+            "engine_key": ticket.engine_key,
+            "owner": ACTOR,
+            "lease_until": lease,
+            "device": device,
+        }
         if not self.control.move(ticket, State.SUBMITTED, actor=ACTOR, changes=changes):
             return
-        self._submit(ticket.now(State.SUBMITTED))
+        self._submit(replace(ticket.now(State.SUBMITTED), device=device))
 
     def _submit(self, ticket: Ticket) -> None:
+        """Have the engine start an attempt on the ticket's device, or take it over."""
         parts = self.control.parts(ticket.job_id)
         task = Task(
             job_id=ticket.job_id,
             attempt=ticket.attempt,
             kind=ticket.kind,
-            spec=ticket.spec,
+            spec={**ticket.spec, "device": ticket.device.partition(":")[0] or "cpu"},
             parts=parts,
             shrink=ticket.shrink,
         )
         self._heard[ticket.engine_key] = self._begun[ticket.engine_key] = time.monotonic()
         try:
-            self.engine.submit(ticket.engine_key, task.to_text(), job_id=ticket.job_id)
+            need = replace(ticket.need, device=ticket.device)
+            self.engine.submit(ticket.engine_key, task.to_text(), job_id=ticket.job_id, need=need)
         except OSError as error:
             self._fail(ticket, Outcome(ok=False, error_class="OSError", error_text=str(error), retry=True))
 
@@ -200,8 +227,7 @@ class Dispatcher:
     def _follow(self, ticket: Ticket) -> None:
         message = self._messages.get(ticket.engine_key)
         if message and ticket.state is State.SUBMITTED:
-            device = " ".join(filter(None, [message.get("host"), ticket.spec.get("device")]))
-            self.control.move(ticket, State.RUNNING, actor=ACTOR, changes={"started_at": now(), "device": device})
+            self.control.move(ticket, State.RUNNING, actor=ACTOR, changes={"started_at": now()})
         noted, noted_at = self._noted.get(ticket.engine_key, ({}, 0.0))
         age = time.monotonic() - noted_at
         heard_since = self._heard.get(ticket.engine_key, 0.0) > noted_at

@@ -1,4 +1,4 @@
-"""The contract of an engine: five verbs that run attempts of jobs. The catalogue is ``jobs.engines``."""
+"""The contract of an engine, five verbs that run attempts of jobs on its devices; the catalogue is ``jobs.engines``."""
 
 from __future__ import annotations
 
@@ -32,6 +32,30 @@ BEAT = "beat"
 LOST = Outcome(ok=False, error_class="WorkerLost", error_text="Its worker is gone.", retry=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What an attempt needs: ``device`` is cpu, cuda or cuda:N; ``share`` cores of a CPU, or the part of a GPU."""
+
+    device: str = "cpu"
+    share: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceState:
+    """A device as a page shows it: ``slots`` cores or 1 for a GPU, ``used`` of them by us; memory in bytes.
+
+    ``blocked`` says why nothing starts there now; empty when something may.
+    """
+
+    name: str
+    label: str
+    slots: float
+    used: float
+    memory: int = 0
+    memory_used: int = 0
+    blocked: str = ""
+
+
 class Engine(Protocol):
     """Runs attempts of jobs by key; called by the dispatcher only, from one thread."""
 
@@ -41,10 +65,10 @@ class Engine(Protocol):
     trouble: str
     """Why no attempt can start at present, as one sentence; empty when nothing is in the way."""
 
-    def submit(self, key: str, task: str, *, job_id: str) -> None:
+    def submit(self, key: str, task: str, *, job_id: str, need: Need) -> None:
         """Start an attempt, or take over the one that runs under this key; ``task`` is a ``Task`` as text.
 
-        Raises OSError when nothing could be started.
+        ``need.device`` is what ``capacity`` named. Raises OSError when nothing could be started.
         """
 
     def cancel(self, key: str) -> None:
@@ -56,8 +80,11 @@ class Engine(Protocol):
     def on_progress(self, callback: OnProgress) -> None:
         """Have ``callback(key, message)`` called, from any thread, with every message of a worker."""
 
-    def capacity(self) -> int:
-        """How many more attempts may start now."""
+    def capacity(self, need: Need) -> str:
+        """The device on which such an attempt may start now (cpu, cuda or cuda:N); empty when it must wait."""
+
+    def devices(self) -> list[DeviceState]:
+        """Every device with what is taken of it."""
 
     def close(self, *, grace: float) -> None:
         """Let go of everything; attempts that do not outlive us are stopped within ``grace`` seconds."""

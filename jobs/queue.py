@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 
 from jobs import logs
 from jobs.control import ControlStore
+from jobs.devices import SMALL, WHOLE, found
+from jobs.engine import DeviceState
 from jobs.job import JobInfo, State
 from jobs.owner import owner_pid
 from sciml_backend import paths
-from sciml_backend.run import RunSpec, Setting
+from sciml_backend.run import BadRequest, RunSpec, Setting
 
 __all__ = ["JobInfo", "State"]
+
+SMALL_JOB = 64
+"""Runs up to which a training takes a share of a GPU only."""
 
 
 def submit_training(
@@ -21,10 +28,14 @@ def submit_training(
     """Queue the training of these cells, less those that are queued or running already.
 
     ``device`` is cpu, cuda or cuda:N (default ``ATLAS_DEVICE``, else cpu); higher ``priority`` goes first. Raises
-    BadRequest when no cell is left.
+    BadRequest when no cell is left, or when there is no such device.
     """
-    spec = {"maps": sorted({str(cell.map) for cell in specs}), "device": device or _device()}
-    return _control().submit("train", specs, spec=spec, claim=True, requested_by=requested_by, priority=priority)
+    where = _device(device)
+    spec = {"maps": sorted({str(cell.map) for cell in specs}), "device": where}
+    share = 0.0 if where == "cpu" else WHOLE if len(specs) > SMALL_JOB else SMALL
+    return _control().submit(
+        "train", specs, spec=spec, claim=True, requested_by=requested_by, priority=priority, gpu=share
+    )
 
 
 def submit_diagnostic(
@@ -36,10 +47,16 @@ def submit_diagnostic(
     requested_by: str = "",
     priority: int = 0,
 ) -> JobInfo:
-    """Queue a diagnostic of one trained cell; raises BadRequest when the same one is queued or running."""
-    where = {"maps": [str(spec.map)], "device": device or _device()}
-    asked = {**where, "diagnostic": kind, "settings": dict(settings or {})}
-    return _control().submit("diagnose", [spec], spec=asked, claim=False, requested_by=requested_by, priority=priority)
+    """Queue a diagnostic of one trained cell.
+
+    Raises BadRequest when the same one is queued or running, or when there is no such device.
+    """
+    where = _device(device)
+    asked = {"maps": [str(spec.map)], "device": where, "diagnostic": kind, "settings": dict(settings or {})}
+    share = 0.0 if where == "cpu" else SMALL
+    return _control().submit(
+        "diagnose", [spec], spec=asked, claim=False, requested_by=requested_by, priority=priority, gpu=share
+    )
 
 
 def jobs(*, limit: int = 100) -> list[JobInfo]:
@@ -98,5 +115,25 @@ def _control() -> ControlStore:
     return ControlStore(paths.control())
 
 
-def _device() -> str:
-    return os.environ.get("ATLAS_DEVICE") or "cpu"
+def devices() -> list[DeviceState]:
+    """The devices that jobs compute on, as last noted by the dispatcher; empty when none ever ran."""
+    return [DeviceState(**device) for device in json.loads(_control().noted("devices") or "[]")]
+
+
+def _device(asked: str | None) -> str:
+    """The device asked for; raises BadRequest when the engine has none like it: the job would wait for ever."""
+    device = asked or os.environ.get("ATLAS_DEVICE") or "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise BadRequest(f"A device is cpu, cuda or cuda:N, got {device!r}.")
+    if device != "cpu":
+        names = [state.name for state in devices()] if dispatcher_pid() else _own_devices()
+        if device not in names and device not in {name.partition(":")[0] for name in names}:
+            raise BadRequest(f"There is no device {device} here (there is {', '.join(names)}); choose one of these.")
+    return device
+
+
+def _own_devices() -> list[str]:
+    """Who dispatches later is not known yet; without a cluster it will be this machine."""
+    if os.environ.get("ENGINE_ADDRESS"):
+        return ["cpu", "cuda"]
+    return [device.name for device in found(cores=1)]

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from jobs import identity
 from jobs.child import GRACE_SECONDS, Child
-from jobs.engine import LOST, Message, OnProgress, Outcome
+from jobs.engine import LOST, DeviceState, Message, Need, OnProgress, Outcome
 from jobs.logs import log_path
 from sciml_backend import paths
 from sciml_backend.run import PROTOCOL_VERSION, BadRequest
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TOPIC = "regime-atlas"
+GPU = "GPU"
+"""The resource that a worker with a GPU is started with: ``--resources GPU=1``."""
 CONNECT_SECONDS = 10.0
 RECONNECT_SECONDS = 5.0
 LISTEN_SECONDS = 0.25
@@ -42,7 +44,7 @@ CERTIFICATES = {
 
 
 class ClusterEngine:
-    """Attempts on the workers of the scheduler at ``address``, one per thread.
+    """Attempts on the workers of the scheduler at ``address``, one per thread or share of a GPU.
 
     Workers must see this server's data folder under their own ``ATLAS_DATA``. Certificates are named by ``ENGINE_CA``,
     ``ENGINE_CERT`` and ``ENGINE_KEY``. A scheduler that does not answer is tried again and again, and is then given
@@ -54,7 +56,7 @@ class ClusterEngine:
     def __init__(self, address: str) -> None:
         self.address = address
         self._security = _security(address)
-        self._orders: dict[str, str] = {}
+        self._orders: dict[str, tuple[str, Need]] = {}
         self._futures: dict[str, Future[Any]] = {}
         self._dropped: set[str] = set()
         self._callback: OnProgress = lambda key, message: None
@@ -63,20 +65,22 @@ class ClusterEngine:
         self._tried_at = -math.inf
         self._connected()
 
-    def submit(self, key: str, task: str, *, job_id: str) -> None:
+    def submit(self, key: str, task: str, *, job_id: str, need: Need) -> None:
         """Start an attempt, or attach to the one that runs under this key."""
         order = {"key": key, "job_id": job_id, "task": task, "data": identity.made(), "topic": _topic(),
                  "protocol_version": PROTOCOL_VERSION}  # fmt: skip
         client = self._connected()
         if client is None:
             raise OSError(self.trouble)
-        self._orders[key] = json.dumps(order)
+        self._orders[key] = json.dumps(order), need
         self._order(client, key)
 
     def _order(self, client: Client, key: str) -> None:
         from distributed import fire_and_forget
 
-        self._futures[key] = client.submit(attempt, self._orders[key], key=key, pure=False, retries=0)
+        order, need = self._orders[key]
+        resources = {GPU: need.share} if need.device.startswith("cuda") else None
+        self._futures[key] = client.submit(attempt, order, key=key, pure=False, retries=0, resources=resources)
         fire_and_forget(self._futures[key])
 
     def cancel(self, key: str) -> None:
@@ -108,13 +112,34 @@ class ClusterEngine:
         """Name the receiver of the workers' messages."""
         self._callback = callback
 
-    def capacity(self) -> int:
-        """Threads of all workers that no attempt of ours holds."""
+    def capacity(self, need: Need) -> str:
+        """cpu or cuda, where workers have that much left of it; the scheduler chooses the worker."""
+        kind = need.device.partition(":")[0]
+        room = {device.name: device.slots - device.used for device in self.devices()}
+        return kind if room.get(kind, 0.0) >= need.share - 1e-9 else ""
+
+    def devices(self) -> list[DeviceState]:
+        """The threads of all workers as one device, and their GPUs as another."""
         client = self._connected()
         if client is None:
-            return 0
-        threads = sum(int(worker["nthreads"]) for worker in client.scheduler_info(n_workers=-1)["workers"].values())
-        return max(0, threads - sum(not future.done() for future in self._futures.values()))
+            return []
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        total = {
+            "cpu": sum(float(worker["nthreads"]) for worker in workers),
+            "cuda": sum(float(worker["resources"].get(GPU, 0.0)) for worker in workers),
+        }
+        used = dict.fromkeys(total, 0.0)
+        for key, future in self._futures.items():
+            if not future.done():
+                need = self._orders[key][1]
+                used[need.device.partition(":")[0]] += need.share
+        hosts = len({worker["host"] for worker in workers})
+        label = f"{len(workers)} worker{'s' * (len(workers) != 1)} on {hosts} machine{'s' * (hosts != 1)}"
+        memory = sum(int(worker["memory_limit"] or 0) for worker in workers)
+        found = [DeviceState(name="cpu", label=label, slots=total["cpu"], used=used["cpu"], memory=memory)]
+        if total["cuda"]:
+            found.append(DeviceState(name="cuda", label="GPUs of the workers", slots=total["cuda"], used=used["cuda"]))
+        return found
 
     def close(self, *, grace: float) -> None:
         """Leave the cluster; what runs there goes on."""

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from jobs.dispatcher import Dispatcher
+from jobs.engine import Need
 from jobs.engines.cluster import CERTIFICATES, ClusterEngine
 from jobs.job import State
 from jobs.logs import tail
@@ -237,7 +238,7 @@ def test_strangers_are_refused(cluster, monkeypatch, tmp_path):
     for address in (cluster.address, cluster.address.replace("tls", "tcp")):
         stranger = ClusterEngine(address)
         assert "cannot be reached" in stranger.trouble and "Traceback" not in stranger.trouble
-        assert stranger.capacity() == 0
+        assert stranger.capacity(Need()) == "" and stranger.devices() == []
         stranger.close(grace=1)
 
 

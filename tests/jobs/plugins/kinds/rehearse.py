@@ -13,6 +13,7 @@ from sciml_backend.store import spool
 def run(task, *, report, should_stop):
     stored = spool.existing_cells()
     print(f"batches are 1/{task.shrink}")
+    print(f"sees GPU {os.environ.get('CUDA_VISIBLE_DEVICES')} as {task.spec['device']}")
     if task.attempt <= task.spec.get("bad_attempts", 0):
         fail(task.spec["failure"])
     done = 0
