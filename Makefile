@@ -2,6 +2,7 @@
 # make test      set up what is missing, then run every check and test
 # make setup     only prepare .venv (TORCH=cpu, the default, or TORCH=cuda)
 # make validate  the slow science in tests/validation
+# make faults    break jobs and store some hundred times, and print what held
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH ?= $(or $(shell cat .venv/.torch 2>/dev/null),cpu)
@@ -14,7 +15,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 # Two makes in one checkout take turns; the Makefile itself is the lock.
 ALONE = $(if $(shell command -v flock),flock Makefile)
 
-.PHONY: app test setup validate lint browser clean
+.PHONY: app test setup validate faults lint browser clean
 .DELETE_ON_ERROR:
 
 setup: .venv/.runtime
@@ -27,6 +28,9 @@ test: lint browser
 
 validate: .venv/.development
 	.venv/bin/python -m pytest tests/validation
+
+faults: .venv/.development
+	.venv/bin/python -m tests.faults
 
 lint: .venv/.development
 	.venv/bin/ruff check .
