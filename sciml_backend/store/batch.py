@@ -1,4 +1,4 @@
-"""The form of a batch: the Parquet file in which runs and diagnostics travel, and which is kept as the truth.
+"""The form of a batch: the Parquet file in which runs, diagnostics and withdrawals travel; it is kept as the truth.
 
 A batch is immutable. Its key-value metadata carry ``{"atlas": {"schema", "kind", "batch_id", "written_at", "cells"}}``,
 so that a reader knows what a file holds from its footer alone.
@@ -7,6 +7,7 @@ so that a reader knows what a file holds from its footer alone.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from sciml_backend.run import BadRequest, Status
 
 SCHEMA_VERSION = 1
-RUNS, ARTIFACTS = "runs", "artifacts"
+RUNS, ARTIFACTS, WITHDRAWALS = "runs", "artifacts", "withdrawals"
 
 _TEXTS = [
     *("map", "cell_id", "family", "problem", "strategy", "variant", "coefficients", "x_name", "y_name", "dtype"),
@@ -50,7 +51,8 @@ ARTIFACT_SCHEMA = pa.schema(
     + [("arrays", pa.binary()), ("seconds", pa.float64()), ("finished_at", pa.string())]
     + [("protocol_version", pa.int64())]
 )
-SCHEMAS = {RUNS: RUN_SCHEMA, ARTIFACTS: ARTIFACT_SCHEMA}
+WITHDRAWAL_SCHEMA = pa.schema([(name, pa.string()) for name in ("cell_id", "reason", "withdrawn_by", "withdrawn_at")])
+SCHEMAS = {RUNS: RUN_SCHEMA, ARTIFACTS: ARTIFACT_SCHEMA, WITHDRAWALS: WITHDRAWAL_SCHEMA}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +75,11 @@ def read_header(path: Path) -> Header:
     return _read_header(*_state(path))
 
 
-def finished_cells(path: Path) -> frozenset[str]:
-    """The cells of a batch of runs whose run did not fail; raises BadRequest when the file cannot be read."""
+def finished_cells(path: Path) -> Mapping[str, str]:
+    """The cells of a batch of runs whose run did not fail, and when it (the last of them) finished.
+
+    Raises BadRequest when the file cannot be read.
+    """
     return _finished_cells(*_state(path))
 
 
@@ -112,12 +117,17 @@ def _read_header(path: str, _changed_at: int, _size: int) -> Header:
 
 
 @lru_cache(maxsize=20_000)
-def _finished_cells(path: str, _changed_at: int, _size: int) -> frozenset[str]:
+def _finished_cells(path: str, _changed_at: int, _size: int) -> Mapping[str, str]:
     try:
-        rows = read_columns(Path(path), ["cell_id", "status"])
+        rows = read_columns(Path(path), ["cell_id", "status", "finished_at"])
     except (pa.ArrowException, OSError) as error:
         raise BadRequest(f"{Path(path).name} is not a readable Parquet file ({_first_line(error)}).") from None
-    return frozenset(row["cell_id"] for row in rows if row["status"] != Status.FAILED.name.lower())
+    finished: dict[str, str] = {}
+    for row in rows:
+        if row["status"] != Status.FAILED.name.lower():
+            cell = row["cell_id"]
+            finished[cell] = max(finished.get(cell, ""), row["finished_at"] or "")
+    return finished
 
 
 def read_columns(path: Path, columns: list[str], *, cell_id: str | None = None) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from sciml_backend.store import published
 from sciml_backend.store.ingest import Report, load_in_place, take_in
 from sciml_backend.store.spool import require_space
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of schema.sql; an index of another version is rebuilt."""
 
 _DAMAGE = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from sciml_backend import paths
 from sciml_backend.run import BadRequest
-from sciml_backend.store.batch import ARTIFACTS, RUNS, Header, read_header
+from sciml_backend.store.batch import ARTIFACTS, RUNS, WITHDRAWALS, Header, read_header
 from sciml_backend.store.check import check_batch
-from sciml_backend.store.insert import insert_incoming, offer_files
+from sciml_backend.store.insert import forget_cells, insert_incoming, offer_files
 from sciml_backend.store.spool import batch_files, locate, log_name, sweep_drafts
 
 GROUP = 64
@@ -175,11 +175,11 @@ def _store(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery], na
     try:
         _log(cursor, deliveries)
         reached("after log")
-        for kind in (RUNS, ARTIFACTS):
+        for kind in (WITHDRAWALS, RUNS, ARTIFACTS):
             if batches := [d for d in deliveries if d.header.kind == kind]:
-                batch_ids = [d.header.batch_id for d in batches]
-                offer_files(cursor, [str(d.path) for d in batches], batch_ids=batch_ids, kind=kind, name=name)
-                insert_incoming(cursor, kind=kind)
+                _insert(cursor, batches, kind=kind, name=name)
+                if kind == WITHDRAWALS:
+                    _judge_again(cursor, batches, arriving=deliveries)
         reached("after rows")
         cursor.execute("COMMIT")
     except BaseException:
@@ -187,6 +187,35 @@ def _store(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery], na
             cursor.execute("ROLLBACK")
         raise
     reached("after commit")
+
+
+def _insert(
+    cursor: duckdb.DuckDBPyConnection,
+    batches: Sequence[Delivery],
+    *,
+    kind: str,
+    name: str | None = None,
+    cells: Sequence[str] = (),
+) -> None:
+    files, batch_ids = [str(d.path) for d in batches], [d.header.batch_id for d in batches]
+    offer_files(cursor, files, batch_ids=batch_ids, kind=kind, name=name, cells=cells)
+    insert_incoming(cursor, kind=kind)
+
+
+def _judge_again(
+    cursor: duckdb.DuckDBPyConnection, withdrawals: Sequence[Delivery], *, arriving: Sequence[Delivery]
+) -> None:
+    """Take what is stored of the withdrawn cells from its files once more: another of their runs may count now."""
+    cells = sorted({cell for delivery in withdrawals for cell in delivery.header.cells})
+    logged = "SELECT file FROM ingest_log WHERE kind IN (?, ?) AND batch_id NOT IN (SELECT unnest(?))"
+    known = [RUNS, ARTIFACTS, [d.header.batch_id for d in arriving]]
+    paths_there = [p for (file,) in cursor.execute(logged, known).fetchall() if (p := _place(file)) is not None]
+    deliveries, _ = _read(sorted(paths_there, key=_arrival), read_header)
+    concerned = [d for d in deliveries if not set(cells).isdisjoint(d.header.cells) and _readable(d.path)]
+    forget_cells(cursor, cells)
+    for kind in (RUNS, ARTIFACTS):
+        if batches := [d for d in concerned if d.header.kind == kind]:
+            _insert(cursor, batches, kind=kind, cells=cells)
 
 
 def _readable(path: Path) -> bool:
@@ -208,7 +237,7 @@ def _settle_repetition(cursor: duckdb.DuckDBPyConnection, delivery: Delivery) ->
     stored = cursor.execute("SELECT file FROM ingest_log WHERE batch_id = ?", [batch_id]).fetchone()
     if stored is None:  # the file it repeats was rejected just now: the next round stores this one
         return
-    if stored[0] == delivery.file or not _is_there(stored[0]):
+    if stored[0] == delivery.file or _place(stored[0]) is None:
         _move_from_new(delivery.path, paths.spool_done())
         cursor.execute("UPDATE ingest_log SET file = ? WHERE batch_id = ?", [delivery.file, batch_id])
     elif delivery.path.parent == paths.spool_new():
@@ -217,11 +246,12 @@ def _settle_repetition(cursor: duckdb.DuckDBPyConnection, delivery: Delivery) ->
         cursor.execute("INSERT INTO repetition VALUES (?)", [delivery.file])
 
 
-def _is_there(file: str) -> bool:
+def _place(file: str) -> Path | None:
+    """Where a logged file is, or None when it is gone."""
     try:
-        return locate(file).exists()
+        return locate(file)
     except BadRequest:
-        return False
+        return None
 
 
 def _quarantine(cursor: duckdb.DuckDBPyConnection, path: Path, reason: str) -> None:
@@ -255,11 +285,15 @@ def _all_files() -> list[Path]:
     return [*batch_files(paths.results()), *done, *(path for path in new if path.name not in moved)]
 
 
-def _arrival(path: Path) -> tuple[bool, str, str]:
-    """Shipped results first, then by the time of writing: the order decides which of two runs of a cell stays."""
+def _arrival(path: Path) -> tuple[bool, bool, str, str]:
+    """Shipped results first, then by the time of writing: the order decides which of two runs of a cell stays.
+
+    Withdrawals come before all, so that a rebuild has nothing to judge again.
+    """
     try:
-        written_at = _following(path, read_header).written_at
+        header = _following(path, read_header)
+        kind, written_at = header.kind, header.written_at
     except BadRequest:
-        written_at = ""
+        kind, written_at = "", ""
     name = log_name(path)
-    return name.startswith("spool/"), written_at, name
+    return kind != WITHDRAWALS, name.startswith("spool/"), written_at, name
