@@ -109,8 +109,10 @@ def _read_header(path: str, _changed_at: int, _size: int) -> Header:
         raise BadRequest(
             f"{name} has results schema {header.schema}, this version reads {SCHEMA_VERSION}; update the program."
         )
-    if not isinstance(header.cells, list) or not all(isinstance(t, str) for t in (header.batch_id, *header.cells)):
+    if not isinstance(header.cells, list) or {*map(type, [header.batch_id, *header.cells])} != {str}:
         raise stranger
+    if footer.remove_metadata().equals(schema):
+        return header
     if wrong := [f.name for f in schema if f.name not in footer.names or footer.field(f.name).type != f.type]:
         raise BadRequest(f"{name} lacks, or has in another type, the column(s) {', '.join(wrong)}.")
     return header

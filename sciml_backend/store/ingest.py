@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from sciml_backend.run import BadRequest
 from sciml_backend.store.batch import ARTIFACTS, RUNS, WITHDRAWALS, Header, read_header
 from sciml_backend.store.check import check_batch
 from sciml_backend.store.insert import forget_cells, insert_incoming, offer_files
-from sciml_backend.store.spool import batch_files, locate, log_name, sweep_drafts
+from sciml_backend.store.spool import FILE_LIMIT, batch_files, locate, log_name, sweep_drafts
 
-GROUP = 64
-"""Batches per transaction: a commit waits for the disk, so a few large ones are faster than many small ones."""
+GROUP_BYTES = 64 * FILE_LIMIT
+"""Bytes of batches per transaction: a commit waits for the disk, so few large ones are faster than many small ones."""
 
 Rejection = tuple[Path, str]
 
@@ -69,8 +69,7 @@ def take_in(cursor: duckdb.DuckDBPyConnection, *, everything: bool = False) -> R
     kept = [*batch_files(paths.results()), *(_batches_in(paths.spool_done()) if everything else ())]
     fresh = [path for path in kept if log_name(path) not in settled] + _batches_in(paths.spool_new())
     fresh.sort(key=_arrival)
-    groups = (fresh[start : start + GROUP] for start in range(0, len(fresh), GROUP))
-    return sum((_take_in_group(cursor, group) for group in groups), Report())
+    return sum((_take_in_group(cursor, group) for group in _groups(fresh)), Report())
 
 
 def load_in_place(cursor: duckdb.DuckDBPyConnection, name: str | None) -> None:
@@ -87,6 +86,20 @@ def load_in_place(cursor: duckdb.DuckDBPyConnection, name: str | None) -> None:
 
 def reached(point: str) -> None:
     """A named point of the protocol: tests stop the process here."""
+
+
+def _groups(files: Iterable[Path]) -> Iterator[list[Path]]:
+    group: list[Path] = []
+    weight = 0
+    for path in files:
+        size = path.stat().st_size if path.exists() else 0
+        if group and weight + size > GROUP_BYTES:
+            yield group
+            group, weight = [], 0
+        group.append(path)
+        weight += size
+    if group:
+        yield group
 
 
 def _take_in_group(cursor: duckdb.DuckDBPyConnection, group: Sequence[Path]) -> Report:
@@ -227,8 +240,10 @@ def _readable(path: Path) -> bool:
 
 
 def _log(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery]) -> None:
-    lines = [[d.header.batch_id, d.header.kind, d.file, d.cells, len(d.header.cells)] for d in deliveries]
-    cursor.executemany("INSERT INTO ingest_log VALUES (?, ?, ?, ?, ?, now()::TIMESTAMP)", lines)
+    lines = [(d.header.batch_id, d.header.kind, d.file, d.cells, len(d.header.cells)) for d in deliveries]
+    columns = [list(column) for column in zip(*lines, strict=True)]
+    values = ", ".join("unnest(?)" for _ in columns)  # one statement: many are slow, and a rebuild logs every batch
+    cursor.execute(f"INSERT INTO ingest_log SELECT {values}, now()::TIMESTAMP", columns)
 
 
 def _settle_repetition(cursor: duckdb.DuckDBPyConnection, delivery: Delivery) -> None:

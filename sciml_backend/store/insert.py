@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     import duckdb
 
 _OF_THE_MAP = ("map", "family", "problem", "strategy", "variant", "source", "protocol_version", "x_name", "y_name")
-_RUN_COLUMNS = ", ".join(
-    f'"{name}"' for name in RUN_SCHEMA.names if not name.startswith(("curve_", "theta_")) and name not in _OF_THE_MAP
-)
-_MAP_COLUMNS = "name, family, problem, strategy, variant, source, protocol_version, setup, x_name, y_name"
+_OF_THE_RUN = [
+    name for name in RUN_SCHEMA.names if not name.startswith(("curve_", "theta_")) and name not in _OF_THE_MAP
+]
+_SAID_ONCE = (*_OF_THE_MAP, "coefficients", "data_seed", "dtype", "protocol", "model", "settings", "plugin")
+_MAP_COLUMNS = "map, family, problem, strategy, variant, source, protocol_version, setup, x_name, y_name"
 # The set-up is everything that must be equal within a map: all but the two axes and the seed.
 _SETUP = """md5(concat_ws('|', json_merge_patch(coefficients::JSON, json_object(x_name, NULL))::VARCHAR,
                           data_seed, dtype, protocol, model, settings, plugin))"""
@@ -25,14 +26,19 @@ _SETUP = """md5(concat_ws('|', json_merge_patch(coefficients::JSON, json_object(
 # Made of its content, so that it means the same set-up after a rebuild.
 _MAP_ID = "md5_number_lower(concat_ws('|', map, source, protocol_version, setup, x_name))"
 
+
+def _columns(table: str) -> str:
+    return ", ".join(f'{table}"{name}"' for name in _OF_THE_RUN)
+
+
 # Set apart before anything is chosen: of several runs of one cell, a withdrawn one must not be the one that stays.
 _SET_WITHDRAWN_APART = (
     """
     CREATE OR REPLACE TEMP TABLE withdrawn AS
-    FROM incoming SEMI JOIN withdrawal
+    SELECT *, incoming.rowid AS row FROM incoming SEMI JOIN withdrawal
     ON withdrawal.cell_id = incoming.cell_id AND incoming.finished_at <= withdrawal.withdrawn_at
     """,
-    "DELETE FROM incoming WHERE (delivery, position) IN (SELECT (delivery, position) FROM withdrawn)",
+    "DELETE FROM incoming WHERE rowid IN (SELECT row FROM withdrawn)",
 )
 _WITHDRAWN_COLUMNS = (
     "map, cell_id, batch_id, x_name, x, y, seed, protocol_version, status, train_loss, test_error, finished_at"
@@ -46,32 +52,39 @@ _INSERT_RUNS = (
     QUALIFY row_number() OVER (PARTITION BY cell_id, finished_at, status ORDER BY delivery, position) = 1
     """,
     # Of several runs of one cell the first stays, unless it failed.
-    f"""
-    CREATE OR REPLACE TEMP TABLE offered AS
-    SELECT *, map AS name, {_SETUP} AS setup, {_MAP_ID} AS map_id FROM incoming
-    QUALIFY row_number() OVER (PARTITION BY cell_id ORDER BY status = 'failed', delivery, position) = 1
+    """
+    DELETE FROM incoming WHERE rowid IN (
+        SELECT rowid FROM incoming
+        WHERE cell_id IN (SELECT cell_id FROM incoming GROUP BY cell_id HAVING count(*) > 1)
+        QUALIFY row_number() OVER (PARTITION BY cell_id ORDER BY status = 'failed', delivery, position) > 1)
     """,
     """
     CREATE OR REPLACE TEMP TABLE superseded AS
     SELECT cell_id FROM run WHERE status = 'failed'
-    AND cell_id IN (SELECT cell_id FROM offered WHERE status <> 'failed')
+    AND cell_id IN (SELECT cell_id FROM incoming WHERE status <> 'failed')
     """,
     "DELETE FROM run WHERE cell_id IN (SELECT cell_id FROM superseded)",
     "DELETE FROM curve WHERE cell_id IN (SELECT cell_id FROM superseded)",
-    "DELETE FROM offered WHERE cell_id IN (SELECT cell_id FROM run WHERE cell_id IN (SELECT cell_id FROM offered))",
+    "DELETE FROM incoming WHERE cell_id IN (SELECT cell_id FROM run WHERE cell_id IN (SELECT cell_id FROM incoming))",
+    # Worked out once for all the runs that say the same.
+    f"""
+    CREATE OR REPLACE TEMP TABLE arrived AS
+    SELECT *, {_SETUP} AS setup, {_MAP_ID} AS map_id FROM (SELECT DISTINCT {", ".join(_SAID_ONCE)} FROM incoming)
+    """,
     f"""
     INSERT INTO regime_map
     SELECT DISTINCT map_id, {_MAP_COLUMNS}
-    FROM offered ANTI JOIN (SELECT map_id FROM regime_map) AS known USING (map_id)
+    FROM arrived ANTI JOIN (SELECT map_id FROM regime_map) AS known USING (map_id)
     """,
     f"""
-    INSERT INTO run (map_id, batch_id, {_RUN_COLUMNS})
-    SELECT map_id, batch_id, {_RUN_COLUMNS} FROM offered ORDER BY delivery, position
+    INSERT INTO run (map_id, batch_id, {_columns("")})
+    SELECT map_id, batch_id, {_columns("incoming.")} FROM incoming JOIN arrived
+    ON {" AND ".join(f"incoming.{name} IS NOT DISTINCT FROM arrived.{name}" for name in _SAID_ONCE)}
     """,
     """
     INSERT INTO curve
     SELECT cell_id, curve_iteration, curve_evaluations, curve_seconds, curve_train_loss, curve_test_error
-    FROM offered WHERE len(curve_iteration) > 0 ORDER BY delivery, position
+    FROM incoming WHERE len(curve_iteration) > 0
     """,
 )
 _ARTIFACT_COLUMNS = 'cell_id, kind, settings, request_key, numbers, "seconds", finished_at, protocol_version, batch_id'
@@ -119,9 +132,10 @@ def offer_files(
         f"""
         CREATE OR REPLACE TEMP TABLE incoming AS
         SELECT * EXCLUDE ({_HEAVY[kind]}filename, file_row_number, cell_id), cell_id::UUID AS cell_id,
-               $batch_ids[list_position($files, filename)] AS batch_id,
-               list_position($files, filename) AS delivery, file_row_number AS position
-        FROM read_parquet($files, filename = true, file_row_number = true) {only}
+               batch_id, delivery, file_row_number AS position
+        FROM read_parquet($files, filename = true, file_row_number = true)
+        JOIN (SELECT unnest($files) AS filename, unnest($batch_ids) AS batch_id, unnest(range(len($files))) AS delivery)
+        USING (filename) {only}
         """,
         {"files": list(files), "batch_ids": list(batch_ids)} | asked,
     )
