@@ -198,6 +198,30 @@ def connect_or_create(database: Path) -> duckdb.DuckDBPyConnection:
     return _create(database)
 
 
+@contextlib.contextmanager
+def without_owner(database: Path) -> Iterator[None]:
+    """Keep everybody from the index meanwhile, and put it aside in the end: the next owner makes it anew.
+
+    Raises BadRequest when a process owns it.
+    """
+    connection = None
+    try:
+        connection = duckdb.connect(str(database))
+    except duckdb.ConnectionException:  # in this process, with the settings of an owner
+        raise BadRequest(f"This process owns the results in {database.parent}; close the store first.") from None
+    except duckdb.Error as error:
+        _raise_obstacle(error, database)  # else it is damaged, and nobody can own it
+    try:
+        yield
+    except BaseException:
+        if connection is not None:
+            connection.close()
+        raise
+    if connection is not None:
+        connection.close()
+    _put_aside(database)
+
+
 def _raise_unless_damage(error: duckdb.Error, database: Path) -> None:
     _raise_obstacle(error, database)
     # A block whose checksum is wrong comes as the plain base class.

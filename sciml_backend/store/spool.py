@@ -199,9 +199,9 @@ def publish(payload: bytes, folder: Path, *, batch_id: str) -> Path:
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _flush(draft, payload)
+        write_flushed(draft, payload)
         draft.replace(target)
-        _flush_folder(folder)
+        flush_folder(folder)
     except OSError as error:
         draft.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -319,14 +319,16 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _flush(path: Path, payload: bytes) -> None:
+def write_flushed(path: Path, payload: bytes) -> None:
+    """Write a file and have its content on disk."""
     with open(path, "wb") as file:
         file.write(payload)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Have the folder's list of files on disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -119,6 +119,15 @@ def test_a_withdrawn_run_is_trained_again(atlas: Any) -> None:
     assert ok(atlas(*words))["trained"] == 1 and ok(atlas(*words))["trained"] == 0
 
 
+def test_a_backup_is_made_listed_and_restored(atlas: Any, tmp_path: Path) -> None:
+    ok(atlas("run", MAP, "--set", "beta=5", "--data", "100", *SMALL, "--json"))
+    made = ok(atlas("backup", "--json"))["made"]
+    assert ok(atlas("backup", "--list", "--json"))["backups"] == [made]
+    (file,) = (tmp_path / "var" / "spool" / "new").glob("*.parquet")
+    file.unlink()
+    assert "1 batches put back" in atlas("backup", "--restore", Path(made).name).stdout and file.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -134,6 +143,7 @@ def test_a_withdrawn_run_is_trained_again(atlas: Any) -> None:
         (["regimes", "pinn/wave/lbfgs"], "No computed run"),
         (["export", MAP, "out.xlsx"], ".parquet or .csv"),
         (["import", "nowhere.parquet"], "no results file"),
+        (["backup", "--restore", "nowhere"], "is not a backup"),
         (["withdraw"], "give --list"),
         (["withdraw", "five", "--reason", "why"], "is a UUID"),
         (["withdraw", "00000000-0000-0000-0000-000000000000", "--reason", "why"], "No run of cell"),
