@@ -34,5 +34,5 @@ class Backup(Command):
             return "\n".join(result["backups"]) or "There is no backup yet."
         if "made" in result:
             return f"Backed up to {result['made']}"
-        control = "job control put back" if result["control"] else "no job control in it"
-        return f"{result['batches']} batches put back, {result['present']} were there, {control}."
+        control = "put back" if result["control"] else "not in it"
+        return f"Batches put back: {result['batches']}, already there: {result['present']}. Job control: {control}."

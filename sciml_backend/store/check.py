@@ -44,7 +44,7 @@ def check_batch(path: Path) -> Header:
     Raises BadRequest, with what is wrong, when any of it does not hold.
     """
     header = read_header(path)
-    _check_bytes(path)
+    check_bytes(path)
     try:
         rows = read_columns(path, _COLUMNS[header.kind])
         problem = _first_problem(header, rows)
@@ -55,7 +55,7 @@ def check_batch(path: Path) -> Header:
     return header
 
 
-def _check_bytes(path: Path) -> None:
+def check_bytes(path: Path) -> None:
     """Compare the content with the digest that ``spool.publish`` put into the name, where there is one."""
     _, tilde, digest = path.stem.rpartition("~")
     if tilde and hashlib.sha256(path.read_bytes()).hexdigest()[:16] != digest:

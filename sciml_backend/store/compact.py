@@ -23,11 +23,11 @@ def compact(folder: Path) -> tuple[int, int]:
     """Rewrite the batches that lie in a folder itself, and give back the numbers of files before and after.
 
     Every file is checked first; BadRequest when one is not a valid batch, and then nothing is changed. Stopped halfway,
-    some cells are in two files, which readers allow. Nothing may be writing to the folder meanwhile. Withdrawals stay
-    as they are, and so do all runs of a cell that has one.
+    some cells are in two files, which readers allow. Nothing may be writing to the folder meanwhile. Withdrawals and
+    what the owner of a spool merged stay as they are, and so do all runs of a cell that was withdrawn.
     """
     headers = {path: check_batch(path) for path in batch_files(folder) if path.parent == folder}
-    old = [path for path, header in headers.items() if header.kind != WITHDRAWALS]
+    old = [path for path, header in headers.items() if header.kind != WITHDRAWALS and not header.members]
     old.sort(key=lambda path: headers[path].written_at)
     several = withdrawn(folder)
     new: list[Path] = []

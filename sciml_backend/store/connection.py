@@ -18,6 +18,7 @@ from sciml_backend import paths
 from sciml_backend.run import BadRequest, MapName
 from sciml_backend.store import published
 from sciml_backend.store.ingest import Report, load_in_place, take_in
+from sciml_backend.store.merge import Tidied, tidy
 from sciml_backend.store.spool import require_space
 
 SCHEMA_VERSION = 3
@@ -105,6 +106,17 @@ class Store:
             self._connection = _create(self._database)
             self._version += 1
             return self._take_in(everything=True)
+
+    def tidy(self) -> Tidied:
+        """Merge small batches that have been in the spool for a day, and remove those merged an hour ago or earlier.
+
+        Safe while others read and write; what arrives meanwhile waits. Raises BadRequest when the disk is nearly full.
+        """
+        if self._database is None:
+            raise BadRequest("Results in memory are read-only; open the store to tidy its spool.")
+        require_space(self._database.parent)
+        with self._writing, self.cursor() as cursor:
+            return tidy(cursor)
 
     def close(self) -> None:
         """Write the index to its file and let go of it."""

@@ -7,7 +7,6 @@ after the commit. Killed before the commit, the group is taken in again; killed 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,11 +50,6 @@ class Delivery:
     file: str
     header: Header
 
-    @property
-    def cells(self) -> str:
-        """Digest of the list of cells: a second delivery under the same batch_id must have the same."""
-        return hashlib.sha256("\n".join(self.header.cells).encode()).hexdigest()[:32]
-
 
 def take_in(cursor: duckdb.DuckDBPyConnection, *, everything: bool = False) -> Report:
     """Store what is new in the shipped results and in the spool; with ``everything`` also what the index lost."""
@@ -68,7 +62,7 @@ def take_in(cursor: duckdb.DuckDBPyConnection, *, everything: bool = False) -> R
     settled = {file for (file,) in cursor.execute(known).fetchall()}
     kept = [*batch_files(paths.results()), *(_batches_in(paths.spool_done()) if everything else ())]
     fresh = [path for path in kept if log_name(path) not in settled] + _batches_in(paths.spool_new())
-    fresh.sort(key=_arrival)
+    fresh.sort(key=arrival)
     return sum((_take_in_group(cursor, group) for group in _groups(fresh)), Report())
 
 
@@ -77,7 +71,7 @@ def load_in_place(cursor: duckdb.DuckDBPyConnection, name: str | None) -> None:
 
     Unreadable files are left out and named in the table ``quarantine``.
     """
-    deliveries, rejected = _read(sorted(_all_files(), key=_arrival), read_header)
+    deliveries, rejected = _read(sorted(_all_files(), key=arrival), read_header)
     first_of_each = {d.header.batch_id: d for d in reversed(deliveries)}
     _, unreadable = _store_or_reject(cursor, [*first_of_each.values()][::-1], name)
     for path, reason in rejected + unreadable:
@@ -153,12 +147,14 @@ def _sorted_out(
         batch_id = delivery.header.batch_id
         if batch_id not in known:
             new.append(delivery)
-        elif known[batch_id] == delivery.cells:
+        elif known[batch_id] == delivery.header.cells_digest:
             repeated.append(delivery)
         else:
             reason = f"{delivery.path.name} was not stored: batch {batch_id} was stored before with other cells."
             conflicting.append((delivery.path, reason))
-        known.setdefault(batch_id, delivery.cells)
+        known.setdefault(batch_id, delivery.header.cells_digest)
+        for member in delivery.header.members:
+            known.setdefault(member.batch_id, member.cells)
     return new, repeated, conflicting
 
 
@@ -186,7 +182,7 @@ def _store(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery], na
     reached("before begin")
     cursor.execute("BEGIN")
     try:
-        _log(cursor, deliveries)
+        log(cursor, deliveries)
         reached("after log")
         for kind in (WITHDRAWALS, RUNS, ARTIFACTS):
             if batches := [d for d in deliveries if d.header.kind == kind]:
@@ -223,7 +219,7 @@ def _judge_again(
     logged = "SELECT file FROM ingest_log WHERE kind IN (?, ?) AND batch_id NOT IN (SELECT unnest(?))"
     known = [RUNS, ARTIFACTS, [d.header.batch_id for d in arriving]]
     paths_there = [p for (file,) in cursor.execute(logged, known).fetchall() if (p := _place(file)) is not None]
-    deliveries, _ = _read(sorted(paths_there, key=_arrival), read_header)
+    deliveries, _ = _read(sorted(paths_there, key=arrival), read_header)
     concerned = [d for d in deliveries if not set(cells).isdisjoint(d.header.cells) and _readable(d.path)]
     forget_cells(cursor, cells)
     for kind in (RUNS, ARTIFACTS):
@@ -239,8 +235,19 @@ def _readable(path: Path) -> bool:
     return True
 
 
-def _log(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery]) -> None:
-    lines = [(d.header.batch_id, d.header.kind, d.file, d.cells, len(d.header.cells)) for d in deliveries]
+def log(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery]) -> None:
+    """Remember the batches and, of each that others were merged into, that these are in its file now."""
+    lines = [(d.header.batch_id, d.header.kind, d.file, d.header.cells_digest, len(d.header.cells)) for d in deliveries]
+    _insert_lines(cursor, lines)
+    members = {
+        m.batch_id: (m.batch_id, d.header.kind, d.file, m.cells, m.n_rows) for d in deliveries for m in d.header.members
+    }
+    if members:
+        cursor.execute("DELETE FROM ingest_log WHERE batch_id IN (SELECT unnest(?))", [list(members)])
+        _insert_lines(cursor, list(members.values()))
+
+
+def _insert_lines(cursor: duckdb.DuckDBPyConnection, lines: Sequence[tuple[object, ...]]) -> None:
     columns = [list(column) for column in zip(*lines, strict=True)]
     values = ", ".join("unnest(?)" for _ in columns)  # one statement: many are slow, and a rebuild logs every batch
     cursor.execute(f"INSERT INTO ingest_log SELECT {values}, now()::TIMESTAMP", columns)
@@ -300,7 +307,7 @@ def _all_files() -> list[Path]:
     return [*batch_files(paths.results()), *done, *(path for path in new if path.name not in moved)]
 
 
-def _arrival(path: Path) -> tuple[bool, bool, str, str]:
+def arrival(path: Path) -> tuple[bool, bool, str, str]:
     """Shipped results first, then by the time of writing: the order decides which of two runs of a cell stays.
 
     Withdrawals come before all, so that a rebuild has nothing to judge again.

@@ -240,7 +240,7 @@ def _parts(
 ) -> Iterator[tuple[str, bytes]]:
     """Halve rows[first:stop] until each file fits; a part's identity names its rows, so it never means other cells."""
     part = batch_id if stop - first == total else f"{batch_id}:{first}-{stop - 1}"
-    payload = _serialise(kind, rows[first:stop], part)
+    payload = _payload(kind, rows[first:stop], part)
     if len(payload) <= FILE_LIMIT or stop - first == 1:
         yield part, payload
         return
@@ -249,10 +249,9 @@ def _parts(
     yield from _parts(kind, rows, batch_id, middle, stop, total)
 
 
-def _serialise(kind: str, rows: Sequence[dict[str, Any]], batch_id: str) -> bytes:
-    written_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    header = Header(kind=kind, batch_id=batch_id, written_at=written_at, cells=[row["cell_id"] for row in rows])
-    table = pa.Table.from_pylist(list(rows), schema=SCHEMAS[kind].with_metadata(header.metadata()))
+def serialise(header: Header, table: pa.Table) -> bytes:
+    """The bytes of a batch with these rows, in the form of ``SCHEMAS[header.kind]``."""
+    table = table.cast(SCHEMAS[header.kind].with_metadata(header.metadata()))
     texts = [field.name for field in table.schema if field.type == pa.string()]
     buffer = io.BytesIO()
     # Runs of one seed start from the same weights: the dictionary keeps them once.
@@ -260,10 +259,16 @@ def _serialise(kind: str, rows: Sequence[dict[str, Any]], batch_id: str) -> byte
         table,
         buffer,
         compression="zstd",
-        use_dictionary=[*texts, "theta_initial"] if kind == RUNS else texts,
+        use_dictionary=[*texts, "theta_initial"] if header.kind == RUNS else texts,
         dictionary_pagesize_limit=2 * FILE_LIMIT,
     )
     return buffer.getvalue()
+
+
+def _payload(kind: str, rows: Sequence[dict[str, Any]], batch_id: str) -> bytes:
+    written_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    header = Header(kind=kind, batch_id=batch_id, written_at=written_at, cells=[row["cell_id"] for row in rows])
+    return serialise(header, pa.Table.from_pylist(list(rows), schema=SCHEMAS[kind]))
 
 
 def _run_row(record: RunRecord, axis: str) -> dict[str, Any]:

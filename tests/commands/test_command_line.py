@@ -125,7 +125,7 @@ def test_a_backup_is_made_listed_and_restored(atlas: Any, tmp_path: Path) -> Non
     assert ok(atlas("backup", "--list", "--json"))["backups"] == [made]
     (file,) = (tmp_path / "var" / "spool" / "new").glob("*.parquet")
     file.unlink()
-    assert "1 batches put back" in atlas("backup", "--restore", Path(made).name).stdout and file.exists()
+    assert "put back: 1," in atlas("backup", "--restore", Path(made).name).stdout and file.exists()
 
 
 @pytest.mark.parametrize(
