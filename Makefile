@@ -31,8 +31,8 @@ validate: .venv/.development
 
 # Only DuckDB differs: the rest comes from .venv, behind it on the path.
 test-duckdb: .venv/.development
-	.venv/bin/python -m venv --clear .venv/duckdb-1.5
-	.venv/duckdb-1.5/bin/python -m pip --disable-pip-version-check install -q 'duckdb==1.5.*'
+	.venv/bin/python -m venv --clear --without-pip .venv/duckdb-1.5
+	$(PIP) --python .venv/duckdb-1.5/bin/python install -q 'duckdb==1.5.*'
 	.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 	  >"$$(.venv/duckdb-1.5/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rest.pth"
 	.venv/duckdb-1.5/bin/python -c 'import duckdb; print("DuckDB", duckdb.__version__); assert duckdb.__version__ < "1.6"'
