@@ -3,6 +3,7 @@
 # make setup     only prepare .venv (TORCH=cpu, the default, or TORCH=cuda)
 # make validate  the slow science in tests/validation
 # make faults    break jobs and store some hundred times, and print what held
+# make test-duckdb  the tests of the store on the newest DuckDB 1.5, in .venv/duckdb-1.5
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH ?= $(or $(shell cat .venv/.torch 2>/dev/null),cpu)
@@ -15,7 +16,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 # Two makes in one checkout take turns; the Makefile itself is the lock.
 ALONE = $(if $(shell command -v flock),flock Makefile)
 
-.PHONY: app test setup validate faults lint browser clean
+.PHONY: app test test-duckdb setup validate faults lint browser clean
 .DELETE_ON_ERROR:
 
 setup: .venv/.runtime
@@ -31,6 +32,15 @@ validate: .venv/.development
 
 faults: .venv/.development
 	.venv/bin/python -m tests.faults
+
+# Only DuckDB differs: the rest comes from .venv, behind it on the path.
+test-duckdb: .venv/.development
+	.venv/bin/python -m venv --clear --without-pip .venv/duckdb-1.5
+	$(PIP) --python .venv/duckdb-1.5/bin/python install -q 'duckdb==1.5.*'
+	.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  >"$$(.venv/duckdb-1.5/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rest.pth"
+	.venv/duckdb-1.5/bin/python -c 'import duckdb; print("DuckDB", duckdb.__version__); assert duckdb.__version__ < "1.6"'
+	.venv/duckdb-1.5/bin/python -m pytest tests/store
 
 lint: .venv/.development
 	.venv/bin/ruff check .

@@ -165,6 +165,9 @@ def notes(chosen: Choice) -> None:
     apart = int(row["n_apart"].iloc[0]) if len(row) else 0
     if apart:
         st.caption(f"{apart} runs of this map have another set-up and are left out: unlike runs are never averaged.")
+    stale = int(row["n_stale"].iloc[0]) if len(row) else 0
+    if stale:
+        st.caption(f"{stale} runs of this map are of another protocol version and are left out: they are stale.")
     devices = sorted(set(results.runs(str(chosen.name), chosen.source)["device"].dropna()))
     if len({device.split()[0] for device in devices}) > 1:
         st.caption(f"Runs of several kinds of device stand in this map: {', '.join(devices)}.")

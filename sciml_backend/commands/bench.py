@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from sciml_backend.command import Command, table
+from sciml_backend.run import BadRequest
 
 
 class Bench(Command):
@@ -16,12 +17,16 @@ class Bench(Command):
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("what", nargs="?", choices=("engine", "store", "cost"), default="engine")
         parser.add_argument("--quick", action="store_true", help="fewer rounds and rows")
+        parser.add_argument("--rows", type=int, help="runs in the store that is measured (default: 1,000,000)")
 
     def execute(self, args: argparse.Namespace) -> Any:
         if args.what == "store":
             from sciml_backend.store.bench import bench_store
 
-            return {"store": bench_store(100_000 if args.quick else 1_000_000)}
+            rows = args.rows or (100_000 if args.quick else 1_000_000)
+            if rows < 1:
+                raise BadRequest(f"--rows is at least 1, got {rows}.")
+            return {"store": bench_store(rows, seconds=3.0 if args.quick else 20.0)}
         if args.what == "cost":
             from sciml_backend.benchmarks.cost import write
 

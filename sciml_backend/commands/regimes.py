@@ -42,10 +42,8 @@ class Regimes(Command):
         with Store.in_memory(name) as store:
             grid = queries.regime_grid(store, name, source=args.source)
             published = queries.regime_grid(store, _plain(name), source="published")
-        if grid.empty:
-            raise BadRequest(
-                f"No {args.source} run of {name} is stored; `python -m sciml_backend sweep {name}` trains some."
-            )
+            if grid.empty:
+                raise BadRequest(queries.nothing_stored(store, name, args.source))
         footing = _footing(name, grid, asked, published) if args.source == "computed" else Footing(asked)
         found = summary(grid, footing.thresholds, levels=levels)
         head = {"map": str(name), "source": args.source, "filled": footing.filled, "thresholds_note": footing.note}

@@ -1,13 +1,15 @@
-"""The form of a batch: the Parquet file in which runs and diagnostics travel, and which is kept as the truth.
+"""The form of a batch: the Parquet file in which runs, diagnostics and withdrawals travel; it is kept as the truth.
 
 A batch is immutable. Its key-value metadata carry ``{"atlas": {"schema", "kind", "batch_id", "written_at", "cells"}}``,
-so that a reader knows what a file holds from its footer alone.
+so that a reader knows what a file holds from its footer alone; where batches were merged, also ``"members"``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,8 @@ import pyarrow.parquet as pq
 
 from sciml_backend.run import BadRequest, Status
 
-SCHEMA_VERSION = 1
-RUNS, ARTIFACTS = "runs", "artifacts"
+SCHEMA_VERSION, MERGED_SCHEMA_VERSION = 1, 2
+RUNS, ARTIFACTS, WITHDRAWALS = "runs", "artifacts", "withdrawals"
 
 _TEXTS = [
     *("map", "cell_id", "family", "problem", "strategy", "variant", "coefficients", "x_name", "y_name", "dtype"),
@@ -50,22 +52,44 @@ ARTIFACT_SCHEMA = pa.schema(
     + [("arrays", pa.binary()), ("seconds", pa.float64()), ("finished_at", pa.string())]
     + [("protocol_version", pa.int64())]
 )
-SCHEMAS = {RUNS: RUN_SCHEMA, ARTIFACTS: ARTIFACT_SCHEMA}
+WITHDRAWAL_SCHEMA = pa.schema([(name, pa.string()) for name in ("cell_id", "reason", "withdrawn_by", "withdrawn_at")])
+SCHEMAS = {RUNS: RUN_SCHEMA, ARTIFACTS: ARTIFACT_SCHEMA, WITHDRAWALS: WITHDRAWAL_SCHEMA}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A batch that was merged into another: its identity, the digest of its list of cells, and its number of rows."""
+
+    batch_id: str
+    cells: str
+    n_rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a batch says of itself: its kind, its identity, and the cells it holds, in the order of its rows."""
+    """What a batch says of itself: its kind, its identity, and the cells it holds, in the order of its rows.
+
+    ``members`` are the batches that were merged into this one: a late delivery of theirs is a repetition.
+    """
 
     kind: str
     batch_id: str
     written_at: str
     cells: list[str]
-    schema: int = SCHEMA_VERSION
+    members: list[Member] = field(default_factory=list)
+
+    @property
+    def cells_digest(self) -> str:
+        """Digest of the list of cells: a second delivery under the same batch_id must have the same."""
+        return hashlib.sha256("\n".join(self.cells).encode()).hexdigest()[:32]
 
     def metadata(self) -> dict[str, str]:
         """The Parquet key-value metadata."""
-        return {"atlas": json.dumps(asdict(self))}
+        content = asdict(self)
+        if not content["members"]:
+            del content["members"]
+        version = MERGED_SCHEMA_VERSION if self.members else SCHEMA_VERSION
+        return {"atlas": json.dumps(content | {"schema": version})}
 
 
 def read_header(path: Path) -> Header:
@@ -73,8 +97,11 @@ def read_header(path: Path) -> Header:
     return _read_header(*_state(path))
 
 
-def finished_cells(path: Path) -> frozenset[str]:
-    """The cells of a batch of runs whose run did not fail; raises BadRequest when the file cannot be read."""
+def finished_cells(path: Path) -> Mapping[str, str]:
+    """The cells of a batch of runs whose run did not fail, and when it (the last of them) finished.
+
+    Raises BadRequest when the file cannot be read.
+    """
     return _finished_cells(*_state(path))
 
 
@@ -96,28 +123,41 @@ def _read_header(path: str, _changed_at: int, _size: int) -> Header:
         raise BadRequest(f"{name} is not a readable Parquet file ({_first_line(error)}).") from None
     stranger = BadRequest(f"{name} is a Parquet file but not a results file of Regime Atlas; it was left out.")
     try:
-        header = Header(**json.loads((footer.metadata or {})[b"atlas"]))
+        content = json.loads((footer.metadata or {})[b"atlas"])
+        version = content.pop("schema")
+        if version not in (SCHEMA_VERSION, MERGED_SCHEMA_VERSION):
+            raise BadRequest(
+                f"{name} has results schema {version}, this version reads up to {MERGED_SCHEMA_VERSION}; "
+                "update the program."
+            )
+        members = [Member(**member) for member in content.pop("members", [])]
+        header = Header(**content, members=members)
         schema = SCHEMAS[header.kind]
-    except (KeyError, TypeError, ValueError):
+    except BadRequest:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise stranger from None
-    if header.schema != SCHEMA_VERSION:
-        raise BadRequest(
-            f"{name} has results schema {header.schema}, this version reads {SCHEMA_VERSION}; update the program."
-        )
-    if not isinstance(header.cells, list) or not all(isinstance(t, str) for t in (header.batch_id, *header.cells)):
+    if not isinstance(header.cells, list) or {*map(type, [header.batch_id, *header.cells])} != {str}:
         raise stranger
+    if footer.remove_metadata().equals(schema):
+        return header
     if wrong := [f.name for f in schema if f.name not in footer.names or footer.field(f.name).type != f.type]:
         raise BadRequest(f"{name} lacks, or has in another type, the column(s) {', '.join(wrong)}.")
     return header
 
 
 @lru_cache(maxsize=20_000)
-def _finished_cells(path: str, _changed_at: int, _size: int) -> frozenset[str]:
+def _finished_cells(path: str, _changed_at: int, _size: int) -> Mapping[str, str]:
     try:
-        rows = read_columns(Path(path), ["cell_id", "status"])
+        rows = read_columns(Path(path), ["cell_id", "status", "finished_at"])
     except (pa.ArrowException, OSError) as error:
         raise BadRequest(f"{Path(path).name} is not a readable Parquet file ({_first_line(error)}).") from None
-    return frozenset(row["cell_id"] for row in rows if row["status"] != Status.FAILED.name.lower())
+    finished: dict[str, str] = {}
+    for row in rows:
+        if row["status"] != Status.FAILED.name.lower():
+            cell = row["cell_id"]
+            finished[cell] = max(finished.get(cell, ""), row["finished_at"] or "")
+    return finished
 
 
 def read_columns(path: Path, columns: list[str], *, cell_id: str | None = None) -> list[dict[str, Any]]:

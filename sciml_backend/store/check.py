@@ -7,16 +7,30 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from sciml_backend.run import DTYPES, PROTOCOL_VERSION, PROTOCOLS, Artifact, BadRequest, RunSpec, Status
-from sciml_backend.store.batch import RUN_SCHEMA, RUNS, Header, read_columns, read_header
+from sciml_backend.store.batch import (
+    ARTIFACTS,
+    RUN_SCHEMA,
+    RUNS,
+    SCHEMAS,
+    WITHDRAWALS,
+    Header,
+    read_columns,
+    read_header,
+)
 
 _HEAVY = ("theta_initial", "theta_final", "curve_iteration", "curve_evaluations", "curve_seconds")
-_LIGHT_RUN_COLUMNS = [name for name in RUN_SCHEMA.names if name not in _HEAVY]
+_COLUMNS = {
+    RUNS: [name for name in RUN_SCHEMA.names if name not in _HEAVY],
+    ARTIFACTS: ["cell_id", "kind", "settings", "request_key", "numbers"],
+    WITHDRAWALS: SCHEMAS[WITHDRAWALS].names,
+}
 _NOT_NEGATIVE = (
     *("y", "train_loss", "test_error", "test_error_l1", "heldout_error", "gradient_norm", "seconds"),
     *("seed", "iterations", "evaluations"),
@@ -30,10 +44,9 @@ def check_batch(path: Path) -> Header:
     Raises BadRequest, with what is wrong, when any of it does not hold.
     """
     header = read_header(path)
-    _check_bytes(path)
-    columns = _LIGHT_RUN_COLUMNS if header.kind == RUNS else ["cell_id", "kind", "settings", "request_key", "numbers"]
+    check_bytes(path)
     try:
-        rows = read_columns(path, columns)
+        rows = read_columns(path, _COLUMNS[header.kind])
         problem = _first_problem(header, rows)
     except (pa.ArrowException, OSError) as error:
         problem = f"its data cannot be read ({str(error).strip()[:120]})"
@@ -42,7 +55,7 @@ def check_batch(path: Path) -> Header:
     return header
 
 
-def _check_bytes(path: Path) -> None:
+def check_bytes(path: Path) -> None:
     """Compare the content with the digest that ``spool.publish`` put into the name, where there is one."""
     _, tilde, digest = path.stem.rpartition("~")
     if tilde and hashlib.sha256(path.read_bytes()).hexdigest()[:16] != digest:
@@ -52,8 +65,7 @@ def _check_bytes(path: Path) -> None:
 def _first_problem(header: Header, rows: list[dict[str, Any]]) -> str:
     if [row["cell_id"] for row in rows] != header.cells:
         return "its rows are not the cells that its header lists"
-    check = _run_problem if header.kind == RUNS else _artifact_problem
-    return next(_described(check, rows), "")
+    return next(_described(_PROBLEMS[header.kind], rows), "")
 
 
 def _described(check: Callable[[dict[str, Any]], str], rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -86,8 +98,8 @@ def _run_problem(row: dict[str, Any]) -> str:
 
 def _identity_problem(row: dict[str, Any], cell_id: str) -> str:
     version = row["protocol_version"]
-    if not isinstance(version, int) or not 1 <= version <= PROTOCOL_VERSION:
-        return f"its protocol version is {version}, this program knows 1 to {PROTOCOL_VERSION}"
+    if not isinstance(version, int) or not 0 <= version <= PROTOCOL_VERSION:
+        return f"its protocol version is {version}, this program knows 0 to {PROTOCOL_VERSION}"
     # An older version's identity cannot be computed any more; its form still can be checked.
     if version == PROTOCOL_VERSION and row["cell_id"] != cell_id:
         return "its cell_id is not that of its run specification"
@@ -114,3 +126,15 @@ def _artifact_problem(row: dict[str, Any]) -> str:
         return "its request_key is not that of its kind and settings"
     json.loads(row["numbers"])
     return ""
+
+
+def _withdrawal_problem(row: dict[str, Any]) -> str:
+    if str(uuid.UUID(row["cell_id"])) != row["cell_id"] or not row["reason"].strip():
+        return "it has no reason, or a cell_id in another form"
+    moment = datetime.fromisoformat(row["withdrawn_at"])
+    if moment.utcoffset() != timedelta(0) or moment.isoformat(timespec="seconds") != row["withdrawn_at"]:
+        return f"its time {row['withdrawn_at']} is not UTC to the second"
+    return ""
+
+
+_PROBLEMS = {RUNS: _run_problem, ARTIFACTS: _artifact_problem, WITHDRAWALS: _withdrawal_problem}

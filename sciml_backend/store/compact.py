@@ -9,33 +9,41 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 from sciml_backend.run import BadRequest
-from sciml_backend.store.batch import ARTIFACTS, RUNS, SCHEMAS, read_columns
+from sciml_backend.store.batch import ARTIFACTS, RUNS, SCHEMAS, WITHDRAWALS, read_columns
 from sciml_backend.store.check import check_batch
-from sciml_backend.store.spool import batch_files, write_rows
+from sciml_backend.store.spool import batch_files, withdrawn, write_rows
 
 
 def compact(folder: Path) -> tuple[int, int]:
     """Rewrite the batches that lie in a folder itself, and give back the numbers of files before and after.
 
     Every file is checked first; BadRequest when one is not a valid batch, and then nothing is changed. Stopped halfway,
-    some cells are in two files, which readers allow. Nothing may be writing to the folder meanwhile.
+    some cells are in two files, which readers allow. Nothing may be writing to the folder meanwhile. Withdrawals and
+    what the owner of a spool merged stay as they are, and so do all runs of a cell that was withdrawn.
     """
-    old = [path for path in batch_files(folder) if path.parent == folder]
-    headers = {path: check_batch(path) for path in old}
+    headers = {path: check_batch(path) for path in batch_files(folder) if path.parent == folder}
+    old = [path for path, header in headers.items() if header.kind != WITHDRAWALS and not header.members]
     old.sort(key=lambda path: headers[path].written_at)
+    several = withdrawn(folder)
     new: list[Path] = []
     for kind in (RUNS, ARTIFACTS):
         rows = [row for path in old if headers[path].kind == kind for row in _rows(path, kind)]
-        distinct = {(row["cell_id"], row.get("request_key")): row for row in _failures_last(rows)[::-1]}
+        distinct = {_key(row, several): row for row in _failures_last(rows)[::-1]}
         ordered = sorted(distinct.values(), key=_order)
         new += write_rows(kind, ordered, folder, batch_id=_identity(kind, ordered))
     for path in set(old) - set(new):
         path.unlink()
     return len(old), len(new)
+
+
+def _key(row: dict[str, Any], several: Container[str]) -> tuple[Any, ...]:
+    cell = row["cell_id"]
+    return cell, row.get("request_key"), row["finished_at"] if cell in several else ""
 
 
 def _rows(path: Path, kind: str) -> list[dict[str, Any]]:

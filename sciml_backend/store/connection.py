@@ -18,9 +18,10 @@ from sciml_backend import paths
 from sciml_backend.run import BadRequest, MapName
 from sciml_backend.store import published
 from sciml_backend.store.ingest import Report, load_in_place, take_in
+from sciml_backend.store.merge import Tidied, tidy
 from sciml_backend.store.spool import require_space
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of schema.sql; an index of another version is rebuilt."""
 
 _DAMAGE = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
@@ -105,6 +106,17 @@ class Store:
             self._connection = _create(self._database)
             self._version += 1
             return self._take_in(everything=True)
+
+    def tidy(self) -> Tidied:
+        """Merge small batches that have been in the spool for a day, and remove those merged an hour ago or earlier.
+
+        Safe while others read and write; what arrives meanwhile waits. Raises BadRequest when the disk is nearly full.
+        """
+        if self._database is None:
+            raise BadRequest("Results in memory are read-only; open the store to tidy its spool.")
+        require_space(self._database.parent)
+        with self._writing, self.cursor() as cursor:
+            return tidy(cursor)
 
     def close(self) -> None:
         """Write the index to its file and let go of it."""
@@ -196,6 +208,30 @@ def connect_or_create(database: Path) -> duckdb.DuckDBPyConnection:
             _raise_obstacle(error, database)
     _put_aside(database)
     return _create(database)
+
+
+@contextlib.contextmanager
+def without_owner(database: Path) -> Iterator[None]:
+    """Keep everybody from the index meanwhile, and put it aside in the end: the next owner makes it anew.
+
+    Raises BadRequest when a process owns it.
+    """
+    connection = None
+    try:
+        connection = duckdb.connect(str(database))
+    except duckdb.ConnectionException:  # in this process, with the settings of an owner
+        raise BadRequest(f"This process owns the results in {database.parent}; close the store first.") from None
+    except duckdb.Error as error:
+        _raise_obstacle(error, database)  # else it is damaged, and nobody can own it
+    try:
+        yield
+    except BaseException:
+        if connection is not None:
+            connection.close()
+        raise
+    if connection is not None:
+        connection.close()
+    _put_aside(database)
 
 
 def _raise_unless_damage(error: duckdb.Error, database: Path) -> None:

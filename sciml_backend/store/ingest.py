@@ -7,8 +7,7 @@ after the commit. Killed before the commit, the group is taken in again; killed 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,13 +17,13 @@ import pyarrow.parquet as pq
 
 from sciml_backend import paths
 from sciml_backend.run import BadRequest
-from sciml_backend.store.batch import ARTIFACTS, RUNS, Header, read_header
+from sciml_backend.store.batch import ARTIFACTS, RUNS, WITHDRAWALS, Header, read_header
 from sciml_backend.store.check import check_batch
-from sciml_backend.store.insert import insert_incoming, offer_files
-from sciml_backend.store.spool import batch_files, locate, log_name, sweep_drafts
+from sciml_backend.store.insert import forget_cells, insert_incoming, offer_files
+from sciml_backend.store.spool import FILE_LIMIT, batch_files, locate, log_name, sweep_drafts
 
-GROUP = 64
-"""Batches per transaction: a commit waits for the disk, so a few large ones are faster than many small ones."""
+GROUP_BYTES = 64 * FILE_LIMIT
+"""Bytes of batches per transaction: a commit waits for the disk, so few large ones are faster than many small ones."""
 
 Rejection = tuple[Path, str]
 
@@ -51,11 +50,6 @@ class Delivery:
     file: str
     header: Header
 
-    @property
-    def cells(self) -> str:
-        """Digest of the list of cells: a second delivery under the same batch_id must have the same."""
-        return hashlib.sha256("\n".join(self.header.cells).encode()).hexdigest()[:32]
-
 
 def take_in(cursor: duckdb.DuckDBPyConnection, *, everything: bool = False) -> Report:
     """Store what is new in the shipped results and in the spool; with ``everything`` also what the index lost."""
@@ -68,9 +62,8 @@ def take_in(cursor: duckdb.DuckDBPyConnection, *, everything: bool = False) -> R
     settled = {file for (file,) in cursor.execute(known).fetchall()}
     kept = [*batch_files(paths.results()), *(_batches_in(paths.spool_done()) if everything else ())]
     fresh = [path for path in kept if log_name(path) not in settled] + _batches_in(paths.spool_new())
-    fresh.sort(key=_arrival)
-    groups = (fresh[start : start + GROUP] for start in range(0, len(fresh), GROUP))
-    return sum((_take_in_group(cursor, group) for group in groups), Report())
+    fresh.sort(key=arrival)
+    return sum((_take_in_group(cursor, group) for group in _groups(fresh)), Report())
 
 
 def load_in_place(cursor: duckdb.DuckDBPyConnection, name: str | None) -> None:
@@ -78,7 +71,7 @@ def load_in_place(cursor: duckdb.DuckDBPyConnection, name: str | None) -> None:
 
     Unreadable files are left out and named in the table ``quarantine``.
     """
-    deliveries, rejected = _read(sorted(_all_files(), key=_arrival), read_header)
+    deliveries, rejected = _read(sorted(_all_files(), key=arrival), read_header)
     first_of_each = {d.header.batch_id: d for d in reversed(deliveries)}
     _, unreadable = _store_or_reject(cursor, [*first_of_each.values()][::-1], name)
     for path, reason in rejected + unreadable:
@@ -87,6 +80,20 @@ def load_in_place(cursor: duckdb.DuckDBPyConnection, name: str | None) -> None:
 
 def reached(point: str) -> None:
     """A named point of the protocol: tests stop the process here."""
+
+
+def _groups(files: Iterable[Path]) -> Iterator[list[Path]]:
+    group: list[Path] = []
+    weight = 0
+    for path in files:
+        size = path.stat().st_size if path.exists() else 0
+        if group and weight + size > GROUP_BYTES:
+            yield group
+            group, weight = [], 0
+        group.append(path)
+        weight += size
+    if group:
+        yield group
 
 
 def _take_in_group(cursor: duckdb.DuckDBPyConnection, group: Sequence[Path]) -> Report:
@@ -140,12 +147,14 @@ def _sorted_out(
         batch_id = delivery.header.batch_id
         if batch_id not in known:
             new.append(delivery)
-        elif known[batch_id] == delivery.cells:
+        elif known[batch_id] == delivery.header.cells_digest:
             repeated.append(delivery)
         else:
             reason = f"{delivery.path.name} was not stored: batch {batch_id} was stored before with other cells."
             conflicting.append((delivery.path, reason))
-        known.setdefault(batch_id, delivery.cells)
+        known.setdefault(batch_id, delivery.header.cells_digest)
+        for member in delivery.header.members:
+            known.setdefault(member.batch_id, member.cells)
     return new, repeated, conflicting
 
 
@@ -173,13 +182,13 @@ def _store(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery], na
     reached("before begin")
     cursor.execute("BEGIN")
     try:
-        _log(cursor, deliveries)
+        log(cursor, deliveries)
         reached("after log")
-        for kind in (RUNS, ARTIFACTS):
+        for kind in (WITHDRAWALS, RUNS, ARTIFACTS):
             if batches := [d for d in deliveries if d.header.kind == kind]:
-                batch_ids = [d.header.batch_id for d in batches]
-                offer_files(cursor, [str(d.path) for d in batches], batch_ids=batch_ids, kind=kind, name=name)
-                insert_incoming(cursor, kind=kind)
+                _insert(cursor, batches, kind=kind, name=name)
+                if kind == WITHDRAWALS:
+                    _judge_again(cursor, batches, arriving=deliveries)
         reached("after rows")
         cursor.execute("COMMIT")
     except BaseException:
@@ -187,6 +196,35 @@ def _store(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery], na
             cursor.execute("ROLLBACK")
         raise
     reached("after commit")
+
+
+def _insert(
+    cursor: duckdb.DuckDBPyConnection,
+    batches: Sequence[Delivery],
+    *,
+    kind: str,
+    name: str | None = None,
+    cells: Sequence[str] = (),
+) -> None:
+    files, batch_ids = [str(d.path) for d in batches], [d.header.batch_id for d in batches]
+    offer_files(cursor, files, batch_ids=batch_ids, kind=kind, name=name, cells=cells)
+    insert_incoming(cursor, kind=kind)
+
+
+def _judge_again(
+    cursor: duckdb.DuckDBPyConnection, withdrawals: Sequence[Delivery], *, arriving: Sequence[Delivery]
+) -> None:
+    """Take what is stored of the withdrawn cells from its files once more: another of their runs may count now."""
+    cells = sorted({cell for delivery in withdrawals for cell in delivery.header.cells})
+    logged = "SELECT file FROM ingest_log WHERE kind IN (?, ?) AND batch_id NOT IN (SELECT unnest(?))"
+    known = [RUNS, ARTIFACTS, [d.header.batch_id for d in arriving]]
+    paths_there = [p for (file,) in cursor.execute(logged, known).fetchall() if (p := _place(file)) is not None]
+    deliveries, _ = _read(sorted(paths_there, key=arrival), read_header)
+    concerned = [d for d in deliveries if not set(cells).isdisjoint(d.header.cells) and _readable(d.path)]
+    forget_cells(cursor, cells)
+    for kind in (RUNS, ARTIFACTS):
+        if batches := [d for d in concerned if d.header.kind == kind]:
+            _insert(cursor, batches, kind=kind, cells=cells)
 
 
 def _readable(path: Path) -> bool:
@@ -197,9 +235,22 @@ def _readable(path: Path) -> bool:
     return True
 
 
-def _log(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery]) -> None:
-    lines = [[d.header.batch_id, d.header.kind, d.file, d.cells, len(d.header.cells)] for d in deliveries]
-    cursor.executemany("INSERT INTO ingest_log VALUES (?, ?, ?, ?, ?, now()::TIMESTAMP)", lines)
+def log(cursor: duckdb.DuckDBPyConnection, deliveries: Sequence[Delivery]) -> None:
+    """Remember the batches and, of each that others were merged into, that these are in its file now."""
+    lines = [(d.header.batch_id, d.header.kind, d.file, d.header.cells_digest, len(d.header.cells)) for d in deliveries]
+    _insert_lines(cursor, lines)
+    members = {
+        m.batch_id: (m.batch_id, d.header.kind, d.file, m.cells, m.n_rows) for d in deliveries for m in d.header.members
+    }
+    if members:
+        cursor.execute("DELETE FROM ingest_log WHERE batch_id IN (SELECT unnest(?))", [list(members)])
+        _insert_lines(cursor, list(members.values()))
+
+
+def _insert_lines(cursor: duckdb.DuckDBPyConnection, lines: Sequence[tuple[object, ...]]) -> None:
+    columns = [list(column) for column in zip(*lines, strict=True)]
+    values = ", ".join("unnest(?)" for _ in columns)  # one statement: many are slow, and a rebuild logs every batch
+    cursor.execute(f"INSERT INTO ingest_log SELECT {values}, now()::TIMESTAMP", columns)
 
 
 def _settle_repetition(cursor: duckdb.DuckDBPyConnection, delivery: Delivery) -> None:
@@ -208,7 +259,7 @@ def _settle_repetition(cursor: duckdb.DuckDBPyConnection, delivery: Delivery) ->
     stored = cursor.execute("SELECT file FROM ingest_log WHERE batch_id = ?", [batch_id]).fetchone()
     if stored is None:  # the file it repeats was rejected just now: the next round stores this one
         return
-    if stored[0] == delivery.file or not _is_there(stored[0]):
+    if stored[0] == delivery.file or _place(stored[0]) is None:
         _move_from_new(delivery.path, paths.spool_done())
         cursor.execute("UPDATE ingest_log SET file = ? WHERE batch_id = ?", [delivery.file, batch_id])
     elif delivery.path.parent == paths.spool_new():
@@ -217,11 +268,12 @@ def _settle_repetition(cursor: duckdb.DuckDBPyConnection, delivery: Delivery) ->
         cursor.execute("INSERT INTO repetition VALUES (?)", [delivery.file])
 
 
-def _is_there(file: str) -> bool:
+def _place(file: str) -> Path | None:
+    """Where a logged file is, or None when it is gone."""
     try:
-        return locate(file).exists()
+        return locate(file)
     except BadRequest:
-        return False
+        return None
 
 
 def _quarantine(cursor: duckdb.DuckDBPyConnection, path: Path, reason: str) -> None:
@@ -255,11 +307,15 @@ def _all_files() -> list[Path]:
     return [*batch_files(paths.results()), *done, *(path for path in new if path.name not in moved)]
 
 
-def _arrival(path: Path) -> tuple[bool, str, str]:
-    """Shipped results first, then by the time of writing: the order decides which of two runs of a cell stays."""
+def arrival(path: Path) -> tuple[bool, bool, str, str]:
+    """Shipped results first, then by the time of writing: the order decides which of two runs of a cell stays.
+
+    Withdrawals come before all, so that a rebuild has nothing to judge again.
+    """
     try:
-        written_at = _following(path, read_header).written_at
+        header = _following(path, read_header)
+        kind, written_at = header.kind, header.written_at
     except BadRequest:
-        written_at = ""
+        kind, written_at = "", ""
     name = log_name(path)
-    return name.startswith("spool/"), written_at, name
+    return kind != WITHDRAWALS, name.startswith("spool/"), written_at, name

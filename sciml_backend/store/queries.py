@@ -2,7 +2,8 @@
 
 Runs of an older protocol version, of another source or of another set-up than their map's are never in one answer.
 A set-up is every setting but the two axes and the seed; where a map has more than one, the one with most runs is meant
-and ``maps`` counts the others as ``n_apart``.
+and ``maps`` counts the others as ``n_apart``, and those of another protocol version as ``n_stale``. Withdrawn runs are
+in no answer but ``withdrawals`` and those that are asked for what is ``on_record``.
 """
 
 from __future__ import annotations
@@ -26,18 +27,23 @@ __all__ = [
     "curves",
     "known_cells",
     "maps",
+    "nothing_stored",
     "published_values",
     "quarantined",
     "regime_grid",
     "runs",
     "weights",
+    "withdrawals",
 ]
 
 _ENDED = "status IN ('converged', 'stalled', 'budget_spent', 'reported')"
 
 
 def maps(store: Store) -> pd.DataFrame:
-    """One row per map and source: name and its parts, x_name, n_cells, n_runs, n_diverged, n_failed, n_apart."""
+    """One row per map and source: name and its parts, x_name, n_cells, n_runs, n_diverged, n_failed, n_apart, n_stale.
+
+    A map of which only runs of another protocol version are stored has ``n_stale`` of them, and nothing else.
+    """
     return store.query(
         f"""
         WITH counted AS (
@@ -46,14 +52,28 @@ def maps(store: Store) -> pd.DataFrame:
             FROM (SELECT map_id, count(*) AS n, count(*) FILTER (status = 'diverged') AS diverged,
                          count(*) FILTER (status = 'failed') AS failed FROM run GROUP BY map_id, x, y)
             GROUP BY map_id)
-        SELECT name, family, problem, strategy, variant, source, x_name, y_name, n_cells, n_runs, n_diverged, n_failed,
-               (sum(n_runs) OVER of_map - n_runs)::BIGINT AS n_apart
-        FROM regime_map JOIN counted USING (map_id) WHERE {_present()}
+        SELECT name, family, problem, strategy, variant, source, x_name, y_name,
+               if(present, n_cells, 0) AS n_cells, if(present, n_runs, 0) AS n_runs,
+               if(present, n_diverged, 0) AS n_diverged, if(present, n_failed, 0) AS n_failed,
+               (coalesce(sum(n_runs) FILTER (present) OVER of_map, 0) - if(present, n_runs, 0))::BIGINT AS n_apart,
+               coalesce(sum(n_runs) FILTER (NOT present) OVER of_map, 0)::BIGINT AS n_stale
+        FROM (FROM regime_map JOIN counted USING (map_id) SELECT *, {_present()} AS present)
         WINDOW of_map AS (PARTITION BY name, source)
-        QUALIFY row_number() OVER (PARTITION BY name, source ORDER BY n_runs DESC, map_id) = 1
+        QUALIFY row_number() OVER (PARTITION BY name, source ORDER BY present DESC, n_runs DESC, map_id) = 1
         ORDER BY name, source
         """
     )
+
+
+def nothing_stored(store: Store, name: MapName | str, source: str) -> str:
+    """The sentence for a map without runs; it says how many of another protocol version there are."""
+    found = f"No {source} run of {name} is stored"
+    stale = store.rows(
+        "SELECT count(*) FROM run JOIN regime_map USING (map_id) WHERE name = ? AND source = ?", [str(name), source]
+    )[0][0]
+    if stale:
+        found += f" but {stale} of another protocol version, which are left out"
+    return f"{found}; `python -m sciml_backend sweep {name}` trains some."
 
 
 def regime_grid(store: Store, name: MapName | str, *, source: str = "computed") -> pd.DataFrame:
@@ -114,11 +134,14 @@ def known_cells(store: Store, cell_ids: Iterable[str]) -> set[str]:
     return {cell for (cell,) in found}
 
 
-def artifacts(store: Store, cell_id: str) -> pd.DataFrame:
-    """The diagnostics of a cell: kind, settings and numbers (JSON), request_key, seconds, finished_at."""
+def artifacts(store: Store, cell_id: str, *, on_record: bool = False) -> pd.DataFrame:
+    """The diagnostics of a cell's run: kind, settings and numbers (JSON), request_key, seconds, finished_at.
+
+    With ``on_record`` those of its withdrawn runs instead, here and in ``artifact`` and ``weights``.
+    """
     return store.query(
-        """
-        SELECT kind, settings, numbers, request_key, "seconds", finished_at FROM artifact
+        f"""
+        SELECT kind, settings, numbers, request_key, "seconds", finished_at FROM {_table("artifact", on_record)}
         WHERE cell_id = ?::UUID AND protocol_version = ? ORDER BY kind, finished_at
         """,
         [cell_id, PROTOCOL_VERSION],
@@ -126,14 +149,14 @@ def artifacts(store: Store, cell_id: str) -> pd.DataFrame:
 
 
 def artifact(
-    store: Store, cell_id: str, kind: str, *, settings: Mapping[str, Setting] | None = None
+    store: Store, cell_id: str, kind: str, *, settings: Mapping[str, Setting] | None = None, on_record: bool = False
 ) -> Artifact | None:
     """A cell's diagnostic with its arrays, or None; without ``settings`` the latest of its kind."""
     key = None if settings is None else Artifact(cell_id=cell_id, kind=kind, settings=settings).request_key
     found = store.rows(
-        """
-        SELECT file, request_key FROM artifact JOIN ingest_log USING (batch_id)
-        WHERE cell_id = $cell::UUID AND artifact.kind = $kind AND protocol_version = $version
+        f"""
+        SELECT file, request_key FROM {_table("artifact", on_record)} AS a JOIN ingest_log USING (batch_id)
+        WHERE cell_id = $cell::UUID AND a.kind = $kind AND protocol_version = $version
         AND ($key IS NULL OR request_key = $key) ORDER BY finished_at DESC LIMIT 1
         """,
         {"cell": cell_id, "kind": kind, "version": PROTOCOL_VERSION, "key": key},
@@ -141,15 +164,37 @@ def artifact(
     if not found:
         return None
     file, request_key = found[0]
-    return read_artifact(cell_id, *_places(file), request_key=request_key)
+    return read_artifact(cell_id, *_places(file), request_key=request_key, on_record=on_record)
 
 
-def weights(store: Store, cell_id: str) -> Weights:
+def weights(store: Store, cell_id: str, *, on_record: bool = False) -> Weights:
     """The first and last weights of a run; raises BadRequest when none are stored."""
-    found = store.rows("SELECT file FROM run JOIN ingest_log USING (batch_id) WHERE cell_id = ?::UUID", [cell_id])
+    table = _table("run", on_record)
+    found = store.rows(
+        f"SELECT file FROM {table} JOIN ingest_log USING (batch_id) WHERE cell_id = ?::UUID ORDER BY finished_at DESC",
+        [cell_id],
+    )
     if not found:
-        raise BadRequest(f"No run of cell {cell_id} is stored; train it first.")
-    return read_weights(cell_id, *_places(found[0][0]))
+        raise BadRequest(f"No run of cell {cell_id} is {'withdrawn.' if on_record else 'stored; train it first.'}")
+    return read_weights(cell_id, *_places(found[0][0]), on_record=on_record)
+
+
+def withdrawals(store: Store) -> pd.DataFrame:
+    """What was withdrawn, newest first: cell_id, withdrawn_at (UTC), withdrawn_by, reason, and the run it was.
+
+    The run's columns (map, x_name, x, y, seed, status, train_loss, test_error, finished_at) are empty where no run of
+    before the withdrawal is stored.
+    """
+    return store.query(
+        """
+        SELECT w.cell_id::VARCHAR AS cell_id, withdrawn_at, withdrawn_by, reason,
+               map, x_name, x, y, seed, status, train_loss, test_error, finished_at
+        FROM withdrawal AS w LEFT JOIN withdrawn_run AS r ON r.cell_id = w.cell_id AND r.finished_at <= w.withdrawn_at
+        QUALIFY row_number() OVER (
+            PARTITION BY w.cell_id, withdrawn_at ORDER BY finished_at DESC, status = 'failed', w.batch_id) = 1
+        ORDER BY withdrawn_at DESC, w.cell_id
+        """
+    )
 
 
 def published_values(store: Store, name: MapName | str) -> pd.DataFrame:
@@ -162,6 +207,10 @@ def quarantined(store: Store) -> pd.DataFrame:
     return store.query("SELECT file, reason, ts FROM quarantine ORDER BY ts DESC")
 
 
+def _table(name: str, on_record: bool) -> str:
+    return f"withdrawn_{name}" if on_record else name
+
+
 def _places(file: str) -> tuple[Path, ...]:
     """Where to look for what the index found in this file: there, or everywhere when it was compacted away since."""
     try:
@@ -171,17 +220,20 @@ def _places(file: str) -> tuple[Path, ...]:
 
 
 def _present() -> str:
-    return f"protocol_version IN ({PROTOCOL_VERSION}, {NO_PROTOCOL_VERSION})"
+    """SQL for: of the protocol version that this program computes, or published."""
+    return f"protocol_version = if(source = 'published', {NO_PROTOCOL_VERSION}, {PROTOCOL_VERSION})"
 
 
 def _map_id(store: Store, name: MapName | str, source: str) -> int | None:
     """The set-up of a map that is meant, or None when nothing is stored of it."""
     known = store.rows(
-        f"SELECT map_id FROM regime_map WHERE name = ? AND source = ? AND {_present()} ORDER BY map_id",
-        [str(name), source],
+        f"""
+        SELECT map_id FROM regime_map WHERE name = $name AND source = $source AND {_present()} ORDER BY map_id
+        """,
+        {"name": str(name), "source": source},
     )
     if len(known) <= 1:
         return known[0][0] if known else None
     largest = "SELECT map_id FROM run WHERE map_id IN (SELECT unnest(?)) GROUP BY map_id ORDER BY count(*) DESC, map_id"
-    map_id: int = store.rows(largest, [[map_id for (map_id,) in known]])[0][0]
-    return map_id
+    found = store.rows(largest, [[map_id for (map_id,) in known]])
+    return found[0][0] if found else None  # all its runs may be withdrawn

@@ -77,6 +77,33 @@ CREATE TABLE artifact (
     batch_id         VARCHAR
 );
 
+-- A run or a diagnostic that finished at or before a withdrawal of its cell stands in withdrawn_run or
+-- withdrawn_artifact, in no other table. Times are UTC texts of one form, so they compare as texts.
+CREATE TABLE withdrawal (
+    cell_id      UUID,
+    reason       VARCHAR,
+    withdrawn_by VARCHAR,
+    withdrawn_at VARCHAR,
+    batch_id     VARCHAR
+);
+
+CREATE TABLE withdrawn_run (
+    map              VARCHAR,
+    cell_id          UUID,
+    batch_id         VARCHAR,
+    x_name           VARCHAR,
+    x                DOUBLE,
+    y                DOUBLE,
+    seed             BIGINT,
+    protocol_version BIGINT,
+    status           VARCHAR,
+    train_loss       DOUBLE,
+    test_error       DOUBLE,
+    finished_at      VARCHAR
+);
+
+CREATE TABLE withdrawn_artifact AS FROM artifact LIMIT 0;
+
 -- Readings from publications, with how far they can be trusted.
 CREATE TABLE published_value (
     name        VARCHAR,

@@ -26,7 +26,16 @@ import pyarrow.parquet as pq
 
 from sciml_backend import paths
 from sciml_backend.run import PROTOCOL_VERSION, Artifact, BadRequest, RunRecord
-from sciml_backend.store.batch import ARTIFACTS, RUNS, SCHEMAS, Header, finished_cells, read_columns, read_header
+from sciml_backend.store.batch import (
+    ARTIFACTS,
+    RUNS,
+    SCHEMAS,
+    WITHDRAWALS,
+    Header,
+    finished_cells,
+    read_columns,
+    read_header,
+)
 
 FILE_LIMIT = 2 * 2**20
 """Bytes a batch file may have, unless one row alone is larger."""
@@ -74,7 +83,7 @@ def batch_files(*folders: Path) -> Iterator[Path]:
 
     A batch file among them stands for itself.
     """
-    for folder in folders or (paths.results(), paths.spool_done(), paths.spool_new()):
+    for folder in folders or _everywhere():
         yield from (folder,) if folder.is_file() else sorted(folder.rglob("*.parquet"))
 
 
@@ -95,37 +104,78 @@ def locate(file: str) -> Path:
 
 
 def existing_cells(*folders: Path) -> set[str]:
-    """The cells that have a run which did not fail in the folders' batches; unreadable files count as absent."""
+    """The cells that have a run in the folders' batches which neither failed nor was withdrawn.
+
+    Unreadable files count as absent.
+    """
+    gone = withdrawn(*folders)
     cells: set[str] = set()
     for path, header in _headers(folders):
         if header.kind == RUNS and not cells.issuperset(header.cells):
             with contextlib.suppress(BadRequest):
-                cells |= finished_cells(path)
+                found = finished_cells(path)
+                cells.update(cell for cell, finished_at in found.items() if _counts(cell, finished_at, gone))
     return cells
 
 
 def failed_cells(*folders: Path) -> set[str]:
-    """The cells of whose runs in the folders' batches none did anything but fail."""
+    """The cells of whose runs in the folders' batches every one failed or was withdrawn."""
     tried = {cell for _, header in _headers(folders) if header.kind == RUNS for cell in header.cells}
     return tried - existing_cells(*folders)
 
 
-def read_weights(cell_id: str, *folders: Path) -> Weights:
-    """The weights of a cell's run, from the first batch that kept them; raises BadRequest when none did."""
+def withdrawn(*folders: Path) -> dict[str, str]:
+    """The cells with a withdrawal in the folders' batches, the shipped results or the spool, and the time of the last.
+
+    Runs and diagnostics that finished later count; the times are UTC texts of one form, so they compare as texts.
+    """
+    last: dict[str, str] = {}
+    for path, header in _headers([*folders, *_everywhere()]):
+        if header.kind == WITHDRAWALS:
+            with contextlib.suppress(pa.ArrowException, OSError):
+                for row in read_columns(path, ["cell_id", "withdrawn_at"]):
+                    last[row["cell_id"]] = max(last.get(row["cell_id"], ""), row["withdrawn_at"])
+    return last
+
+
+def finish_times(cell_id: str, *folders: Path) -> list[str]:
+    """When the cell's runs in the folders' batches finished, withdrawn and failed ones included."""
+    times: list[str] = []
     for path, header in _headers(folders):
         if header.kind == RUNS and cell_id in header.cells:
-            row = read_columns(path, ["theta_initial", "theta_final", "dtype"], cell_id=cell_id)[0]
-            if row["theta_final"] is not None:
-                return Weights(row["theta_initial"], row["theta_final"], row["dtype"])
+            with contextlib.suppress(pa.ArrowException, OSError):
+                times += [row["finished_at"] or "" for row in read_columns(path, ["finished_at"], cell_id=cell_id)]
+    return times
+
+
+def read_weights(cell_id: str, *folders: Path, on_record: bool = False) -> Weights:
+    """The weights of a cell's run, or ``on_record`` of a withdrawn one, from the first batch that kept them.
+
+    Raises BadRequest when none did.
+    """
+    gone = withdrawn(*folders)
+    for path, header in _headers(folders):
+        if header.kind == RUNS and cell_id in header.cells:
+            columns = ["theta_initial", "theta_final", "dtype", "finished_at"]
+            for row in read_columns(path, columns, cell_id=cell_id):
+                if row["theta_final"] is not None and _counts(cell_id, row["finished_at"], gone) is not on_record:
+                    return Weights(row["theta_initial"], row["theta_final"], row["dtype"])
+    if on_record:
+        raise BadRequest(f"No withdrawn run of cell {cell_id} has weights.")
     raise BadRequest(f"No stored run of cell {cell_id} has weights; train it first.")
 
 
-def read_artifact(cell_id: str, *folders: Path, request_key: str) -> Artifact:
-    """A cell's diagnostic, arrays included, from the first batch that has it; raises BadRequest when none has."""
+def read_artifact(cell_id: str, *folders: Path, request_key: str, on_record: bool = False) -> Artifact:
+    """A cell's diagnostic, or ``on_record`` a withdrawn run's, arrays included, from the first batch that has it.
+
+    Raises BadRequest when none has.
+    """
+    gone = withdrawn(*folders)
     for path, header in _headers(folders):
         if header.kind == ARTIFACTS and cell_id in header.cells:
             for row in read_columns(path, SCHEMAS[ARTIFACTS].names, cell_id=cell_id):
-                if row["request_key"] == request_key:
+                counts = _counts(cell_id, row["finished_at"], gone)
+                if row["request_key"] == request_key and counts is not on_record:
                     return _artifact(row)
     raise BadRequest(f"The diagnostic {request_key} of cell {cell_id} is in no results file; compute it again.")
 
@@ -149,9 +199,9 @@ def publish(payload: bytes, folder: Path, *, batch_id: str) -> Path:
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _flush(draft, payload)
+        write_flushed(draft, payload)
         draft.replace(target)
-        _flush_folder(folder)
+        flush_folder(folder)
     except OSError as error:
         draft.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -168,6 +218,15 @@ def sweep_drafts(folder: Path) -> None:
                 draft.unlink()
 
 
+def _everywhere() -> tuple[Path, ...]:
+    return paths.results(), paths.spool_done(), paths.spool_new()
+
+
+def _counts(cell_id: str, finished_at: str | None, gone: Mapping[str, str]) -> bool:
+    """Whether what finished then was not withdrawn: ``gone`` has the time of the cell's last withdrawal."""
+    return cell_id not in gone or (finished_at or "") > gone[cell_id]
+
+
 def _headers(folders: Iterable[Path]) -> Iterator[tuple[Path, Header]]:
     for path in batch_files(*folders):
         try:
@@ -181,7 +240,7 @@ def _parts(
 ) -> Iterator[tuple[str, bytes]]:
     """Halve rows[first:stop] until each file fits; a part's identity names its rows, so it never means other cells."""
     part = batch_id if stop - first == total else f"{batch_id}:{first}-{stop - 1}"
-    payload = _serialise(kind, rows[first:stop], part)
+    payload = _payload(kind, rows[first:stop], part)
     if len(payload) <= FILE_LIMIT or stop - first == 1:
         yield part, payload
         return
@@ -190,10 +249,9 @@ def _parts(
     yield from _parts(kind, rows, batch_id, middle, stop, total)
 
 
-def _serialise(kind: str, rows: Sequence[dict[str, Any]], batch_id: str) -> bytes:
-    written_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    header = Header(kind=kind, batch_id=batch_id, written_at=written_at, cells=[row["cell_id"] for row in rows])
-    table = pa.Table.from_pylist(list(rows), schema=SCHEMAS[kind].with_metadata(header.metadata()))
+def serialise(header: Header, table: pa.Table) -> bytes:
+    """The bytes of a batch with these rows, in the form of ``SCHEMAS[header.kind]``."""
+    table = table.cast(SCHEMAS[header.kind].with_metadata(header.metadata()))
     texts = [field.name for field in table.schema if field.type == pa.string()]
     buffer = io.BytesIO()
     # Runs of one seed start from the same weights: the dictionary keeps them once.
@@ -201,10 +259,16 @@ def _serialise(kind: str, rows: Sequence[dict[str, Any]], batch_id: str) -> byte
         table,
         buffer,
         compression="zstd",
-        use_dictionary=[*texts, "theta_initial"] if kind == RUNS else texts,
+        use_dictionary=[*texts, "theta_initial"] if header.kind == RUNS else texts,
         dictionary_pagesize_limit=2 * FILE_LIMIT,
     )
     return buffer.getvalue()
+
+
+def _payload(kind: str, rows: Sequence[dict[str, Any]], batch_id: str) -> bytes:
+    written_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    header = Header(kind=kind, batch_id=batch_id, written_at=written_at, cells=[row["cell_id"] for row in rows])
+    return serialise(header, pa.Table.from_pylist(list(rows), schema=SCHEMAS[kind]))
 
 
 def _run_row(record: RunRecord, axis: str) -> dict[str, Any]:
@@ -260,14 +324,16 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _flush(path: Path, payload: bytes) -> None:
+def write_flushed(path: Path, payload: bytes) -> None:
+    """Write a file and have its content on disk."""
     with open(path, "wb") as file:
         file.write(payload)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Have the folder's list of files on disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -45,9 +45,11 @@ def export(name: MapName | str, path: Path, *, source: str = "computed") -> int:
     """
     if path.suffix not in (".parquet", ".csv"):
         raise BadRequest(f"Runs are exported to a .parquet or .csv file, got {path.name}; change the suffix.")
-    frame = read(name, source=source)
-    if frame.empty:
-        raise BadRequest(f"No {source} run of {name} is stored; `python -m sciml_backend sweep {name}` trains some.")
+    name = MapName.parse(str(name))
+    with Store.in_memory(name) as store:
+        frame = queries.runs(store, name, source=source)
+        if frame.empty:
+            raise BadRequest(queries.nothing_stored(store, name, source))
     write = frame.to_csv if path.suffix == ".csv" else frame.to_parquet
     try:
         write(path, index=False)

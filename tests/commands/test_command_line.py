@@ -104,6 +104,30 @@ def test_results_travel_by_file(atlas: Any, tmp_path: Path) -> None:
     assert text.returncode == 2 and text.stderr.count("\n") == 1 and "Traceback" not in text.stderr
 
 
+def test_a_withdrawn_run_is_trained_again(atlas: Any) -> None:
+    words = ["sweep", MAP, "--set", "beta=5", "--data", "100", "--seeds", "0", *SMALL, "--json"]
+    cell = ["run", MAP, "--set", "beta=5", "--data", "100", "--seed", "0", *SMALL, "--json"]
+    cell_id = ok(atlas(*cell))["cell_id"]
+    assert ok(atlas(*words))["trained"] == 0
+    found = ok(atlas("withdraw", cell_id, "--reason", "wrong points", "--by", "ada", "--json"))
+    assert (found["cell_id"], found["withdrawn_by"]) == (cell_id, "ada")
+    (line,) = ok(atlas("withdraw", "--list", "--json"))["withdrawals"]
+    assert (line["reason"], line["x"], line["seed"]) == ("wrong points", 5.0, 0)
+    assert "wrong points" in atlas("withdraw", "--list").stdout
+    again = atlas("withdraw", cell_id, "--reason", "wrong points")
+    assert again.returncode == 2 and "was withdrawn already" in again.stderr and again.stderr.count("\n") == 1
+    assert ok(atlas(*words))["trained"] == 1 and ok(atlas(*words))["trained"] == 0
+
+
+def test_a_backup_is_made_listed_and_restored(atlas: Any, tmp_path: Path) -> None:
+    ok(atlas("run", MAP, "--set", "beta=5", "--data", "100", *SMALL, "--json"))
+    made = ok(atlas("backup", "--json"))["made"]
+    assert ok(atlas("backup", "--list", "--json"))["backups"] == [made]
+    (file,) = (tmp_path / "var" / "spool" / "new").glob("*.parquet")
+    file.unlink()
+    assert "put back: 1," in atlas("backup", "--restore", Path(made).name).stdout and file.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -119,6 +143,11 @@ def test_results_travel_by_file(atlas: Any, tmp_path: Path) -> None:
         (["regimes", "pinn/wave/lbfgs"], "No computed run"),
         (["export", MAP, "out.xlsx"], ".parquet or .csv"),
         (["import", "nowhere.parquet"], "no results file"),
+        (["backup", "--restore", "nowhere"], "is not a backup"),
+        (["withdraw"], "give --list"),
+        (["withdraw", "five", "--reason", "why"], "is a UUID"),
+        (["withdraw", "00000000-0000-0000-0000-000000000000", "--reason", "why"], "No run of cell"),
+        (["withdraw", "00000000-0000-0000-0000-000000000000"], "needs a reason"),
     ],
 )
 def test_bad_input_is_one_sentence_and_changes_nothing(atlas: Any, tmp_path: Path, words: list[str], said: str) -> None:

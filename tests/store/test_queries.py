@@ -10,7 +10,7 @@ import pytest
 import sciml_backend
 from sciml_backend import paths, run
 from sciml_backend.run import BadRequest, MapName, Status
-from sciml_backend.store import check, published, queries, spool
+from sciml_backend.store import check, published, queries, spool, transfer
 
 MAP = MapName.parse("pinn/convection/lbfgs")
 FLOAT64 = MapName.parse("pinn/convection/lbfgs@float64")
@@ -77,6 +77,35 @@ def test_runs_of_an_older_protocol_version_are_left_out(store, record, deliver, 
     deliver([record(6)], "job:1")
     assert queries.regime_grid(store, MAP)["x"].tolist() == [6.0]
     assert queries.runs(store, MAP)["x"].tolist() == [6.0]
+
+
+@pytest.fixture
+def deliver_version(deliver, monkeypatch):
+    """Deliver runs of another protocol version."""
+
+    def put(version, records, batch_id):
+        with monkeypatch.context() as patch:
+            for module in (run, check):
+                patch.setattr(module, "PROTOCOL_VERSION", version)
+            deliver(records, batch_id)
+
+    return put
+
+
+@pytest.mark.parametrize("version", [0])
+def test_stale_runs_are_counted_and_never_averaged(store, record, deliver, deliver_version, version):
+    deliver_version(version, [record(5, seed=seed, train_loss=0.5) for seed in range(3)], "old:0")
+    columns = ["n_cells", "n_runs", "n_apart", "n_stale"]
+    assert queries.maps(store).query("source == 'computed'")[columns].values.tolist() == [[0, 0, 0, 3]]
+    assert queries.regime_grid(store, MAP).empty and queries.runs(store, MAP).empty
+    with pytest.raises(BadRequest, match="but 3 of another protocol version, which are left out"):
+        transfer.export(MAP, paths.var() / "out.csv")
+    deliver([record(5), record(6, settings={"history": 7}), record(6)], "job:0")
+    assert queries.regime_grid(store, MAP)[["train_loss", "n_seeds"]].values.tolist() == [[0.01, 1], [0.01, 1]]
+    assert queries.runs(store, MAP)["protocol_version"].unique().tolist() == [run.PROTOCOL_VERSION]
+    assert queries.maps(store).query("source == 'computed'")[columns].values.tolist() == [[2, 2, 1, 3]]
+    assert queries.maps(store).query("source == 'published'")["n_stale"].eq(0).all()
+    assert sorted(transfer.read(MAP)["train_loss"]) == [0.01, 0.01]
 
 
 def test_an_unknown_map_is_empty(store):
