@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.control import ControlStore, Ticket, Value, now
+from jobs.curves import LiveCurves, note
 from jobs.delivery import arrival
 from jobs.engine import BEAT, LOST, Engine, Message, Outcome, open_engine
 from jobs.job import ON_A_WORKER, State
@@ -69,6 +70,7 @@ class Dispatcher:
         self._heard: dict[str, float] = {}
         self._begun: dict[str, float] = {}
         self._noted: dict[str, tuple[Message, float]] = {}
+        self._curves: dict[str, LiveCurves] = {}
         self._paused = ""
         self._stop = threading.Event()
         self.engine.on_progress(self._hear)
@@ -207,12 +209,12 @@ class Dispatcher:
         heard_since = self._heard.get(ticket.engine_key, 0.0) > noted_at
         if message and heard_since and age > (self.pace.note if message is not noted else self.pace.lease / 6):
             self._noted[ticket.engine_key] = (message, time.monotonic())
-            progress = {name: value for name, value in message.items() if name != "event"}
-            self.control.heartbeat(ticket, lease=self.pace.lease, progress=progress)
+            curves = self._curves.setdefault(ticket.engine_key, LiveCurves())
+            self.control.heartbeat(ticket, lease=self.pace.lease, progress=note(message, curves))
 
     def _end(self, ticket: Ticket, outcome: Outcome) -> None:
         begun = self._begun.pop(ticket.engine_key, time.monotonic())
-        for known in (self._messages, self._noted, self._heard):
+        for known in (self._messages, self._noted, self._heard, self._curves):
             known.pop(ticket.engine_key, None)
         changes: dict[str, Value] = {"seconds": ticket.seconds + time.monotonic() - begun}
         if ticket.state is State.CANCELLING:
