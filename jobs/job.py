@@ -101,8 +101,9 @@ class JobInfo:
         return self.seconds + (time.time() - datetime.fromisoformat(str(self.started_at)).timestamp() if running else 0)
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict, as printed by the command line."""
-        return {**vars(self), "state": str(self.state), "spec": dict(self.spec), "progress": dict(self.progress)}
+        """A plain dict, as printed by the command line: all but the live curves, which are for drawing."""
+        progress = {name: value for name, value in self.progress.items() if name != "curves"}
+        return {**vars(self), "state": str(self.state), "spec": dict(self.spec), "progress": progress}
 
 
 @dataclass(frozen=True)
