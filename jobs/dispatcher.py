@@ -140,12 +140,13 @@ class Dispatcher:
         outcomes = self.engine.status([ticket.engine_key for ticket in tickets])
         for ticket in tickets:
             outcome = outcomes.get(ticket.engine_key)
+            spent = self._spent(ticket)
             if ticket.state is State.CANCELLING:
-                self.control.move(ticket, State.CANCELLED, actor=ACTOR, detail=reason)
+                self.control.move(ticket, State.CANCELLED, actor=ACTOR, detail=reason, changes=spent)
             elif outcome is not None and outcome.ok:
-                self.control.move(ticket, State.INGESTING, actor=ACTOR)
+                self.control.move(ticket, State.INGESTING, actor=ACTOR, changes=spent)
             else:
-                self.control.move(ticket, State.QUEUED, actor=ACTOR, detail=reason)
+                self.control.move(ticket, State.QUEUED, actor=ACTOR, detail=reason, changes=spent)
 
     # --- one job -----------------------------------------------------------------------------------------------------
 
@@ -213,16 +214,20 @@ class Dispatcher:
             self.control.heartbeat(ticket, lease=self.pace.lease, progress=note(message, curves))
 
     def _end(self, ticket: Ticket, outcome: Outcome) -> None:
-        begun = self._begun.pop(ticket.engine_key, time.monotonic())
+        changes = self._spent(ticket)
         for known in (self._messages, self._noted, self._heard, self._curves):
             known.pop(ticket.engine_key, None)
-        changes: dict[str, Value] = {"seconds": ticket.seconds + time.monotonic() - begun}
         if ticket.state is State.CANCELLING:
             self.control.move(ticket, State.CANCELLED, actor=ACTOR, changes=changes)
         elif outcome.ok:
             self.control.move(ticket, State.INGESTING, actor=ACTOR, changes=changes)
         else:
             self._fail(ticket, outcome, changes)
+
+    def _spent(self, ticket: Ticket) -> dict[str, Value]:
+        """What the job has cost when this attempt ends now; an attempt that we did not see begin adds nothing."""
+        begun = self._begun.pop(ticket.engine_key, time.monotonic())
+        return {"seconds": ticket.seconds + time.monotonic() - begun}
 
     def _confirm(self, ticket: Ticket) -> None:
         cells = self.control.cell_ids(ticket.job_id)
