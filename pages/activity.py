@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
@@ -122,3 +123,12 @@ def seconds_between(start: str, end: str | None) -> float:
 def ago(moment: str) -> str:
     """A past moment in words."""
     return f"{duration(seconds_between(moment, None))} ago"
+
+
+def moment(time: str) -> str:
+    """A time as the visitor's clock shows it."""
+    try:
+        zone: tzinfo = ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):  # a browser may say anything
+        zone = UTC
+    return f"{datetime.fromisoformat(time).astimezone(zone):%d %b %H:%M}".removeprefix("0")

@@ -51,7 +51,8 @@ def _end(state: State | None) -> str:
 
 
 def _row(job: JobInfo, *, opened: bool) -> None:
-    title = f"{job_words.what(job)}: {job_words.ended(job)}"
+    # The title is part of what an expander is known by: one that changed with the time would close it.
+    title = f"{job_words.what(job)} · {job_words.ended(job)}"
     shown = st.expander(
         title, expanded=opened, icon=job_words.ICONS[job.state], key=f"ended_{job.job_id}", on_change="rerun"
     )

@@ -108,11 +108,11 @@ def _state(job: JobInfo) -> str:
 
 
 def ended(job: JobInfo) -> str:
-    """How and when a job ended, and what it took."""
-    part = f", {job.n_done:,} of {runs(job.n_cells)}" if job.kind == "train" and job.n_done < job.n_cells else ""
-    took = f", took {duration(job.seconds)} on {job.device or 'its device'}" if job.seconds else ""
-    when = f" {activity.ago(job.finished_at)}" if job.finished_at else ""
-    return f"{ENDS.get(job.state, job.state)}{when}{part}{took}"
+    """How and when a job ended, what it took, and who asked for it; words that do not change as time goes by."""
+    part = f"{job.n_done:,} of {runs(job.n_cells)}" if job.kind == "train" and job.n_done < job.n_cells else ""
+    took = f"{duration(job.seconds)} on {job.device or job.spec.get('device', 'cpu')}" if job.seconds else ""
+    how = f"{ENDS.get(job.state, job.state)} {activity.moment(job.finished_at) if job.finished_at else ''}".rstrip()
+    return " · ".join(filter(None, [how, part, took, plain(who(job.requested_by))]))
 
 
 def share(job: JobInfo) -> float:
