@@ -112,7 +112,8 @@ def ended(job: JobInfo) -> str:
     part = f"{job.n_done:,} of {runs(job.n_cells)}" if job.kind == "train" and job.n_done < job.n_cells else ""
     took = f"{duration(job.seconds)} on {job.device or job.spec.get('device', 'cpu')}" if job.seconds else ""
     how = f"{ENDS.get(job.state, job.state)} {activity.moment(job.finished_at) if job.finished_at else ''}".rstrip()
-    return " · ".join(filter(None, [how, part, took, plain(who(job.requested_by))]))
+    person = who(job.requested_by).partition("@")[0]  # a whole address would become a link inside a title
+    return " · ".join(filter(None, [how, part, took, plain(person)]))
 
 
 def share(job: JobInfo) -> float:
