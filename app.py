@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages import services
+from pages import notice, services
 
 # A file of ours, and named before the pages are: a browser would fetch one of Streamlit's icons from elsewhere.
 st.set_page_config(page_icon=Path(__file__).parent / "pages" / "icon.svg", layout="wide")
@@ -21,3 +21,4 @@ st.set_page_config(page_title=f"{page.title} · Regime Atlas")
 st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; padding-bottom: 3rem; }</style>")
 services.enter_frame()
 page.run()
+notice.watch()

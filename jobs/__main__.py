@@ -1,4 +1,4 @@
-"""The command line of the queue: ``python -m jobs list | submit | cancel | priority | logs | requeue | work``."""
+"""The command line of the queue: ``python -m jobs VERB``; ``--help`` names the verbs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from jobs import queue
-from jobs.job import JobInfo
+from jobs.job import JobInfo, Usage
 from sciml_backend.command import add_runs, plan
 from sciml_backend.run import BadRequest
 
@@ -41,10 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     add("list", _list, "Show jobs: active ones first, then the newest.").add_argument("--limit", type=int, default=50)
     _describe_submit(add("submit", _submit, "Queue cells for training, or a diagnostic of trained cells."))
     add("cancel", _cancel, "Stop a job; what it finished stays.").add_argument("job_id")
+    add("retry", _retry, "Try a job now that waits for its next try.").add_argument("job_id")
     add("requeue", _requeue, "Queue a dead or cancelled job again.").add_argument("job_id")
     priority = add("priority", _priority, "Serve a job before or after others.")
     priority.add_argument("job_id")
     priority.add_argument("priority", type=int, help="higher goes first; jobs start with 0")
+    add("usage", _usage, "Show what everyone's jobs took, by kind of device.")
     logs = add("logs", _logs, "Show the end of a job's log.")
     logs.add_argument("job_id")
     logs.add_argument("--lines", type=int, default=50)
@@ -87,12 +89,27 @@ def _cancel(asked: argparse.Namespace) -> None:
     _print([queue.cancel(asked.job_id)], asked)
 
 
+def _retry(asked: argparse.Namespace) -> None:
+    _print([queue.retry(asked.job_id)], asked)
+
+
 def _requeue(asked: argparse.Namespace) -> None:
     _print([queue.requeue(asked.job_id)], asked)
 
 
 def _priority(asked: argparse.Namespace) -> None:
     _print([queue.prioritise(asked.job_id, asked.priority)], asked)
+
+
+def _usage(asked: argparse.Namespace) -> None:
+    rows = queue.usage()
+    if asked.json:
+        print(json.dumps([row.to_json() for row in rows], indent=2))
+        return
+    for row in rows:
+        print(f"{_time(row.seconds):>10}  {row.device:<5}  {row.jobs:>5} jobs  {row.runs:>6} runs  {_who(row)}")
+    if not rows:
+        print("No jobs yet.")
 
 
 def _logs(asked: argparse.Namespace) -> None:
@@ -137,8 +154,20 @@ def _print(jobs: Sequence[JobInfo], asked: argparse.Namespace) -> None:
 
 def _line(job: JobInfo) -> str:
     what = " ".join([job.spec.get("diagnostic", job.kind), *job.spec.get("maps", [])])
-    line = f"{job.job_id}  {job.state:<10}  {job.n_done:>4}/{job.n_cells:<4}  {what}"
+    device = job.device or job.spec.get("device", "")
+    how_far = f"{job.n_done:>4}/{job.n_cells:<4}"
+    line = f"{job.job_id}  {job.state:<10}  {how_far}  {device:<8}  {_time(job.spent):>8}  {_who(job)}  {what}"
     return f"{line}  {job.error_text}" if job.error_text else line
+
+
+def _who(asked: JobInfo | Usage) -> str:
+    return asked.requested_by or "-"
+
+
+def _time(seconds: float) -> str:
+    """Hours, minutes, seconds on devices."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 if __name__ == "__main__":

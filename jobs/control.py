@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.engine import Need
-from jobs.job import ACTIVE, ON_A_WORKER, TRANSITIONS, JobInfo, State, new_job_id
+from jobs.job import ACTIVE, ENDED, ON_A_WORKER, TRANSITIONS, JobInfo, State, Usage, new_job_id
 from jobs.parts import cut
 from sciml_backend.run import BadRequest, RunSpec
 
@@ -116,9 +116,55 @@ class ControlStore:
 
     def jobs(self, *, limit: int = 100) -> list[JobInfo]:
         """Active jobs first, then the newest."""
-        order = f"ORDER BY state IN ({_marks(ACTIVE)}) DESC, job_id DESC LIMIT ?"
+        # In two halves: each stops as soon as it has enough, however long the history is.
+        half = "SELECT * FROM (SELECT * FROM job WHERE {} IN ({}) ORDER BY job_id DESC LIMIT ?)"
+        halves = half.format("state", _marks(ACTIVE)), half.format("+state", _marks(ENDED))
+        asked = (*ACTIVE, limit, *ENDED, limit, limit)
         with self._open() as db:
-            return [_info(row) for row in db.execute(f"SELECT * FROM job {order}", (*ACTIVE, limit))]
+            return [_info(row) for row in db.execute(f"{' UNION ALL '.join(halves)} LIMIT ?", asked)]
+
+    def in_service_order(self, states: Sequence[State], *, limit: int) -> list[JobInfo]:
+        """Jobs in these states, state by state, each in the order in which the dispatcher serves them."""
+        order = f"CASE state {' '.join('WHEN ? THEN ?' for _ in states)} END, priority DESC, job_id LIMIT ?"
+        ranks = [value for pair in zip(states, range(len(states)), strict=True) for value in pair]
+        query = f"SELECT * FROM job WHERE state IN ({_marks(states)}) ORDER BY {order}"
+        with self._open() as db:
+            return [_info(row) for row in db.execute(query, (*states, *ranks, limit))]
+
+    def ended(self, *, states: Sequence[State], requested_by: str | None, limit: int) -> list[JobInfo]:
+        """Jobs that ended in one of these states, the last one first; of one person where one is named."""
+        whose, who = ("", ()) if requested_by is None else ("AND requested_by = ?", (requested_by,))
+        # The plus keeps SQLite on the index of ends: that of states would have it sort the whole history.
+        query = f"SELECT * FROM job WHERE finished_at > '' AND +state IN ({_marks(states)}) {whose}"
+        with self._open() as db:
+            found = db.execute(f"{query} ORDER BY finished_at DESC LIMIT ?", (*states, *who, limit))
+            return [_info(row) for row in found]
+
+    def ended_since(self, event: int, *, limit: int) -> list[JobInfo]:
+        """Jobs whose end came after this event and still stands, the last one first."""
+        ends = f"SELECT job_id FROM job_event WHERE seq > ? AND to_state IN ({_marks(ENDED)})"
+        query = f"SELECT * FROM job WHERE job_id IN ({ends}) AND finished_at > '' ORDER BY +finished_at DESC LIMIT ?"
+        with self._open() as db:
+            return [_info(row) for row in db.execute(query, (event, *ENDED, limit))]
+
+    def last_event(self) -> int:
+        """The number of the last transition: while it stays, no job was queued, moved or given another priority."""
+        with self._open() as db:
+            return int(db.execute("SELECT ifnull(max(seq), 0) FROM job_event").fetchone()[0])
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state that occurs."""
+        with self._open() as db:
+            return {State(state): n for state, n in db.execute("SELECT state, count(*) FROM job GROUP BY state")}
+
+    def usage(self) -> list[Usage]:
+        """What the jobs of each person took on each kind of device, the greatest first."""
+        asked = "ifnull(json_extract(spec_json, '$.device'), 'cpu')"
+        device = f"substr({asked}, 1, instr({asked} || ':', ':') - 1)"
+        found = f"SELECT requested_by, {device}, count(*), sum(n_done), sum(seconds) FROM job"
+        query = f"{found} GROUP BY 1, 2 ORDER BY 5 DESC, 1, 2"
+        with self._open() as db:
+            return [Usage(*row) for row in db.execute(query)]
 
     def job(self, job_id: str) -> JobInfo:
         """One job; raises BadRequest when there is none."""
@@ -240,6 +286,15 @@ class ControlStore:
             _move(db, ticket, State.QUEUED, actor=actor, detail="requeued", changes=changes)
             return _info(_row(db, job_id))
 
+    def retry(self, job_id: str, *, actor: str) -> JobInfo:
+        """Queue a job at once that waits for its next try; raises BadRequest when it does not."""
+        with self._transaction() as db:
+            ticket = _ticket(_row(db, job_id))
+            if ticket.state is not State.RETRY_WAIT:
+                raise BadRequest(f"Job {job_id} is {ticket.state}; only one that waits for its next try can skip that.")
+            _move(db, ticket, State.QUEUED, actor=actor, detail="tried at once", changes={})
+            return _info(_row(db, job_id))
+
     def prioritise(self, job_id: str, priority: int, *, actor: str) -> JobInfo:
         """Serve a job before all those of lower priority; raises BadRequest when it has ended."""
         with self._transaction() as db:
@@ -329,7 +384,7 @@ def _row(db: sqlite3.Connection, job_id: str) -> sqlite3.Row:
 
 def _info(row: sqlite3.Row) -> JobInfo:
     same = ("job_id", "kind", "attempt", "n_cells", "n_done", "created_at", "started_at", "finished_at",
-            "requested_by", "priority", "error_class", "error_text", "device", "seconds")  # fmt: skip
+            "requested_by", "priority", "error_class", "error_text", "device", "seconds", "not_before")  # fmt: skip
     return JobInfo(
         **{name: row[name] for name in same},
         state=State(row["state"]),
@@ -368,6 +423,8 @@ def _move(
     db: sqlite3.Connection, ticket: Ticket, to: State, *, actor: str, detail: str, changes: Mapping[str, Value]
 ) -> bool:
     columns: dict[str, Value] = {**changes, "state": to}
+    if to not in ON_A_WORKER:
+        columns |= {"progress_json": "{}"}  # what its worker said last holds no longer, curves and all
     if to is State.QUEUED:
         columns |= {"attempt": ticket.attempt + 1, "owner": None, "engine_key": None, "lease_until": None}
     if not to.active:

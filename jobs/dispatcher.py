@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from jobs.control import ControlStore, Ticket, Value, now
+from jobs.curves import LiveCurves, note
 from jobs.delivery import arrival
 from jobs.engine import BEAT, LOST, Engine, Message, Outcome, open_engine
 from jobs.job import ON_A_WORKER, State
@@ -73,6 +74,7 @@ class Dispatcher:
         self._heard: dict[str, float] = {}
         self._begun: dict[str, float] = {}
         self._noted: dict[str, tuple[Message, float]] = {}
+        self._curves: dict[str, LiveCurves] = {}
         self._paused = ""
         self._told, self._told_at = "", -math.inf
         self._stop = threading.Event()
@@ -140,12 +142,13 @@ class Dispatcher:
         outcomes = self.engine.status([ticket.engine_key for ticket in tickets])
         for ticket in tickets:
             outcome = outcomes.get(ticket.engine_key)
+            spent = self._spent(ticket)
             if ticket.state is State.CANCELLING:
-                self.control.move(ticket, State.CANCELLED, actor=ACTOR, detail=reason)
+                self.control.move(ticket, State.CANCELLED, actor=ACTOR, detail=reason, changes=spent)
             elif outcome is not None and outcome.ok:
-                self.control.move(ticket, State.INGESTING, actor=ACTOR)
+                self.control.move(ticket, State.INGESTING, actor=ACTOR, changes=spent)
             else:
-                self.control.move(ticket, State.QUEUED, actor=ACTOR, detail=reason)
+                self.control.move(ticket, State.QUEUED, actor=ACTOR, detail=reason, changes=spent)
 
     # --- one job -----------------------------------------------------------------------------------------------------
 
@@ -233,20 +236,24 @@ class Dispatcher:
         heard_since = self._heard.get(ticket.engine_key, 0.0) > noted_at
         if message and heard_since and age > (self.pace.note if message is not noted else self.pace.lease / 6):
             self._noted[ticket.engine_key] = (message, time.monotonic())
-            progress = {name: value for name, value in message.items() if name != "event"}
-            self.control.heartbeat(ticket, lease=self.pace.lease, progress=progress)
+            curves = self._curves.setdefault(ticket.engine_key, LiveCurves())
+            self.control.heartbeat(ticket, lease=self.pace.lease, progress=note(message, curves))
 
     def _end(self, ticket: Ticket, outcome: Outcome) -> None:
-        begun = self._begun.pop(ticket.engine_key, time.monotonic())
-        for known in (self._messages, self._noted, self._heard):
+        changes = self._spent(ticket)
+        for known in (self._messages, self._noted, self._heard, self._curves):
             known.pop(ticket.engine_key, None)
-        changes: dict[str, Value] = {"seconds": ticket.seconds + time.monotonic() - begun}
         if ticket.state is State.CANCELLING:
             self.control.move(ticket, State.CANCELLED, actor=ACTOR, changes=changes)
         elif outcome.ok:
             self.control.move(ticket, State.INGESTING, actor=ACTOR, changes=changes)
         else:
             self._fail(ticket, outcome, changes)
+
+    def _spent(self, ticket: Ticket) -> dict[str, Value]:
+        """What the job has cost when this attempt ends now; an attempt that we did not see begin adds nothing."""
+        begun = self._begun.pop(ticket.engine_key, time.monotonic())
+        return {"seconds": ticket.seconds + time.monotonic() - begun}
 
     def _confirm(self, ticket: Ticket) -> None:
         cells = self.control.cell_ids(ticket.job_id)

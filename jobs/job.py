@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -47,6 +48,7 @@ SENTENCES: Mapping[State, str] = {
 }
 
 ACTIVE = tuple(state for state in State if state.active)
+ENDED = tuple(state for state in State if not state.active)
 ON_A_WORKER = (State.SUBMITTED, State.RUNNING, State.CANCELLING)
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
@@ -69,7 +71,8 @@ class JobInfo:
 
     ``n_cells`` is how many cells it was given, ``n_done`` how many of them are finished; times are UTC in ISO 8601;
     ``spec`` is what was asked for besides the cells, ``progress`` the worker's last report, ``device`` where its last
-    attempt runs, ``seconds`` what all attempts spent there.
+    attempt runs, ``seconds`` what all attempts that ended spent there, ``not_before`` when it is tried again (Unix
+    seconds).
     """
 
     job_id: str
@@ -87,12 +90,35 @@ class JobInfo:
     error_text: str | None = None
     device: str = ""
     seconds: float = 0.0
+    not_before: float | None = None
     spec: Mapping[str, Any] = field(default_factory=dict)
     progress: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def spent(self) -> float:
+        """Seconds on devices so far, those of the attempt that runs included."""
+        running = self.state is State.RUNNING and self.started_at is not None
+        return self.seconds + (time.time() - datetime.fromisoformat(str(self.started_at)).timestamp() if running else 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict, as printed by the command line: all but the live curves, which are for drawing."""
+        progress = {name: value for name, value in self.progress.items() if name != "curves"}
+        return {**vars(self), "state": str(self.state), "spec": dict(self.spec), "progress": progress}
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the jobs of one person took on one kind of device (cpu, cuda): jobs, finished runs, seconds."""
+
+    requested_by: str
+    device: str
+    jobs: int
+    runs: int
+    seconds: float
+
     def to_json(self) -> dict[str, Any]:
         """A plain dict, as printed by the command line."""
-        return {**vars(self), "state": str(self.state), "spec": dict(self.spec), "progress": dict(self.progress)}
+        return dict(vars(self))
 
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -11,12 +11,14 @@ from jobs import logs
 from jobs.control import ControlStore
 from jobs.devices import SMALL, WHOLE, found
 from jobs.engine import DeviceState
-from jobs.job import JobInfo, State
+from jobs.job import ENDED, JobInfo, State, Usage
 from jobs.owner import owner_pid
 from sciml_backend import paths
 from sciml_backend.run import BadRequest, RunSpec, Setting
 
-__all__ = ["JobInfo", "State"]
+__all__ = ["JobInfo", "State", "Usage"]
+
+AT_WORK = (State.RUNNING, State.CANCELLING, State.INGESTING, State.SUBMITTED)
 
 SMALL_JOB = 64
 """Runs up to which a training takes a share of a GPU only."""
@@ -64,6 +66,41 @@ def jobs(*, limit: int = 100) -> list[JobInfo]:
     return _control().jobs(limit=limit)
 
 
+def running() -> list[JobInfo]:
+    """Jobs that workers or the store are busy with."""
+    return _control().in_service_order(AT_WORK, limit=1000)
+
+
+def waiting(*, limit: int = 100) -> list[JobInfo]:
+    """Jobs that wait for a worker, the next one first; after them those that wait for another try."""
+    return _control().in_service_order((State.QUEUED, State.RETRY_WAIT), limit=limit)
+
+
+def ended(*, state: State | None = None, requested_by: str | None = None, limit: int = 100) -> list[JobInfo]:
+    """The history, the last end first: of everyone or one person, of every end or one."""
+    return _control().ended(states=[state] if state else ENDED, requested_by=requested_by, limit=limit)
+
+
+def counts() -> dict[State, int]:
+    """How many jobs are in each state that occurs."""
+    return _control().counts()
+
+
+def usage() -> list[Usage]:
+    """What the jobs of each person took on each kind of device, the greatest first."""
+    return _control().usage()
+
+
+def last_event() -> int:
+    """A number that grows whenever a job is queued, changes its state or gets another priority."""
+    return _control().last_event()
+
+
+def ended_since(event: int, *, limit: int = 100) -> list[JobInfo]:
+    """Jobs that ended after ``event`` (see ``last_event``), the last one first."""
+    return _control().ended_since(event, limit=limit)
+
+
 def job(job_id: str) -> JobInfo:
     """One job; raises BadRequest when there is none."""
     return _control().job(job_id)
@@ -83,6 +120,11 @@ def cancel(job_id: str, *, requested_by: str = "") -> JobInfo:
 def requeue(job_id: str, *, requested_by: str = "") -> JobInfo:
     """Queue a dead or cancelled job again; raises BadRequest when it is neither or its cells are taken."""
     return _control().requeue(job_id, actor=requested_by or "queue")
+
+
+def retry(job_id: str, *, requested_by: str = "") -> JobInfo:
+    """Queue a job at once that waits for its next try; raises BadRequest when it does not."""
+    return _control().retry(job_id, actor=requested_by or "queue")
 
 
 def prioritise(job_id: str, priority: int, *, requested_by: str = "") -> JobInfo:

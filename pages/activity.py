@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
@@ -13,6 +14,8 @@ from pages import services
 from pages.choice import Choice
 from pages.estimate import duration
 from sciml_backend.run import RunSpec
+
+_OWN = "_own_jobs"
 
 
 def running_cells(chosen: Choice) -> set[tuple[float, float]]:
@@ -34,13 +37,25 @@ def stamp() -> tuple[int, int]:
 
 
 def jobs_of(name: str) -> list[JobInfo]:
-    """The active jobs of a map."""
-    return [job for job in queue.jobs() if job.state.active and name in job.spec.get("maps", ())]
+    """The active jobs of a map, of those that wait the first hundred at most."""
+    active = [*queue.running(), *queue.waiting(limit=100)]
+    return [job for job in active if name in job.spec.get("maps", ())]
 
 
 def visitor() -> str:
     """Who asks for a job."""
     return str(st.user.to_dict().get("email", "")) or "dashboard"
+
+
+def remember(job: JobInfo) -> None:
+    """A job that this visit asked for."""
+    st.session_state.setdefault(_OWN, set()).add(job.job_id)
+
+
+def is_own(job: JobInfo) -> bool:
+    """Whether this visit asked for a job, or the person who is logged in did at any time."""
+    person = str(st.user.to_dict().get("email", ""))
+    return job.job_id in st.session_state.get(_OWN, ()) or (bool(person) and job.requested_by == person)
 
 
 def follow(name: str, *, seconds: float = 2.0) -> None:
@@ -67,13 +82,12 @@ def progress(job: JobInfo) -> str:
 
 def only_cell(job: JobInfo) -> RunSpec | None:
     """The cell of a job that has one."""
-    return _specs(job.job_id)[0] if job.n_cells == 1 else None
+    return specs(job.job_id)[0] if job.n_cells == 1 else None
 
 
 def cell_words(spec: RunSpec) -> str:
     """A run within its map."""
-    values = ", ".join(f"{name} = {value:g}" for name, value in spec.coefficients.items())
-    return f"{values}, N = {spec.data}, seed {spec.seed}"
+    return ", ".join(f"{name} = {value}" for name, value in facts(spec).items())
 
 
 def concerns(job_id: str, cell_id: str) -> bool:
@@ -83,13 +97,21 @@ def concerns(job_id: str, cell_id: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _cells(job_id: str) -> tuple[tuple[str, str, dict[str, float], int], ...]:
-    return tuple((cell.cell_id, str(cell.map), dict(cell.coefficients), cell.data) for cell in _specs(job_id))
+    return tuple((cell.cell_id, str(cell.map), dict(cell.coefficients), cell.data) for cell in specs(job_id))
 
 
-@lru_cache(maxsize=256)
-def _specs(job_id: str) -> list[RunSpec]:
-    """A job's cells never change."""
+@lru_cache(maxsize=64)
+def specs(job_id: str) -> list[RunSpec]:
+    """The cells of a job, which never change; shared, never change the list."""
     return queue.cells(job_id)
+
+
+def facts(spec: RunSpec) -> dict[str, str]:
+    """What tells a run from others of its map: coefficients, amount of data, seed."""
+    known = services.record()["problems"].get(spec.problem, {}).get("coefficients", ())
+    labels = {c["name"]: c["label"] for c in known}
+    coefficients = {labels.get(name, name): f"{value:g}" for name, value in spec.coefficients.items()}
+    return {**coefficients, "N": str(spec.data), "seed": str(spec.seed)}
 
 
 def seconds_between(start: str, end: str | None) -> float:
@@ -101,3 +123,12 @@ def seconds_between(start: str, end: str | None) -> float:
 def ago(moment: str) -> str:
     """A past moment in words."""
     return f"{duration(seconds_between(moment, None))} ago"
+
+
+def moment(time: str) -> str:
+    """A time as the visitor's clock shows it."""
+    try:
+        zone: tzinfo = ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):  # a browser may say anything
+        zone = UTC
+    return f"{datetime.fromisoformat(time).astimezone(zone):%d %b %H:%M}".removeprefix("0")

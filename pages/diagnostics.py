@@ -82,10 +82,11 @@ def _offer(spec: RunSpec, kind: str, changes: dict[str, Setting], *, title: str)
 
 def _submit(spec: RunSpec, kind: str, changes: dict[str, Setting]) -> None:
     try:
-        queue.submit_diagnostic(spec, kind, settings=changes, requested_by=activity.visitor(), priority=1)
+        job = queue.submit_diagnostic(spec, kind, settings=changes, requested_by=activity.visitor(), priority=1)
     except BadRequest as refusal:
         st.error(str(refusal))
     else:
+        activity.remember(job)
         st.rerun()
 
 

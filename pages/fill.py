@@ -6,9 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from jobs import queue
-from pages import activity, results, services
+from pages import activity, results
 from pages.choice import Choice, specs
-from pages.estimate import cost, duration
+from pages.estimate import duration
+from pages.pace import cost_of
 from sciml_backend.run import BadRequest, RunSpec
 
 Cell = tuple[float, float]
@@ -69,12 +70,12 @@ def _count(missing: list[RunSpec]) -> int:
 
 
 def _estimate(chosen: Choice, missing: list[RunSpec]) -> str:
-    recorded = services.record()["cost"].get(str(chosen.name))
-    found = cost(results.runs(str(chosen.name), "computed"), recorded)
+    found = cost_of(str(chosen.name))
     if found is None:
         return "No run of this map is stored yet, so nothing tells how long this takes; train one cell to find out."
     data = [spec.data for spec in missing]
-    waiting = sum(job.n_cells - job.n_done for job in queue.jobs() if job.state.active and job.kind == "train")
+    active = [*queue.running(), *queue.waiting(limit=1000)]
+    waiting = sum(job.n_cells - job.n_done for job in active if job.kind == "train")
     behind = f" {waiting} runs are in the queue before it." if waiting else ""
     about = f"About **{duration(found.of(data))}** on one worker.{behind} {found.basis}"
     return f"{about} {found.doubt(data)}".rstrip()
@@ -86,5 +87,6 @@ def _submit(missing: list[RunSpec]) -> None:
     except BadRequest as refusal:
         st.error(str(refusal))
         return
+    activity.remember(job)
     st.toast(f"Queued: {job.n_cells} runs. The Jobs page shows how far they are.", icon=":material/schedule:")
     st.rerun()

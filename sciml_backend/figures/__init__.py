@@ -5,5 +5,6 @@ from sciml_backend.figures.landscape import landscape
 from sciml_backend.figures.regime_map import clicked_cell, regime_map
 from sciml_backend.figures.solution import solution
 from sciml_backend.figures.spectrum import spectrum
+from sciml_backend.figures.training import training
 
-__all__ = ["clicked_cell", "curves", "landscape", "regime_map", "solution", "spectrum"]
+__all__ = ["clicked_cell", "curves", "landscape", "regime_map", "solution", "spectrum", "training"]

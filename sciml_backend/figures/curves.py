@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from sciml_backend.figures.style import OKABE_ITO, figure, figure_layout, named
+from sciml_backend.figures.style import DASHES, OKABE_ITO, figure, figure_layout, logarithmic, named
 
 AXES = {
     "iteration": "iterations",
     "evaluations": "loss-and-gradient evaluations",
     "seconds": "seconds (a run's share of its batch)",
 }
-DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def curves(
@@ -79,21 +78,12 @@ def _threshold(
         }
 
 
-def _decades(values: pd.Series) -> dict[str, Any]:
-    """Ticks at powers of ten where the values span two of them, else wherever there is room."""
-    shown = values[(values > 0) & np.isfinite(values)]
-    span = float(np.log10(shown.max() / shown.min())) if len(shown) else 0.0
-    return {"dtick": 1 + int(span / 6)} if span >= 2 else {}
-
-
 def _layout(history: pd.DataFrame, metrics: Sequence[str], x: str, log_x: bool, height: int) -> dict[str, Any]:
     share, gap = 1 / max(len(metrics), 1), 0.03
     panels = {
         _key("yaxis", row): {
             "title": {"text": named(metric)},
-            "type": "log",
-            "exponentformat": "power",
-            **_decades(history[metric]),
+            **logarithmic(history[metric]),
             "domain": [1 - (row + 1) * share + gap, 1 - row * share - gap],
         }
         for row, metric in enumerate(metrics)

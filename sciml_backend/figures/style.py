@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale, sequential
 
@@ -13,6 +14,9 @@ CLEAR = "rgba(0,0,0,0)"
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Qualitative colours, Okabe and Ito (2008), without black and yellow: each is seen on white and on black."""
+
+DASHES = ("solid", "dash", "dot", "dashdot")
+"""Line patterns, for when there are more lines than colours."""
 
 NAMES = {
     "train_loss": "training loss",
@@ -70,6 +74,13 @@ def decades(low: float, high: float) -> tuple[list[float], list[str]]:
     whole = range(math.floor(low), math.ceil(high) + 1)
     ticks = [decade + step for decade in whole for step in steps if low - 1e-9 <= decade + step <= high + 1e-9]
     return ticks, [f"{10**tick:.0e}".replace("e-0", "e-").replace("e+0", "e") for tick in ticks]
+
+
+def logarithmic(values: pd.Series) -> dict[str, Any]:
+    """A logarithmic axis: ticks at powers of ten where the values span two of them, else wherever there is room."""
+    shown = values[(values > 0) & np.isfinite(values)]
+    span = float(np.log10(shown.max() / shown.min())) if len(shown) else 0.0
+    return {"type": "log", "exponentformat": "power"} | ({"dtick": 1 + int(span / 6)} if span >= 2 else {})
 
 
 def joined(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

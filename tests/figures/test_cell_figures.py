@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from sciml_backend.figures import curves, landscape, solution, spectrum
+from sciml_backend.figures import curves, landscape, solution, spectrum, training
 from sciml_backend.figures.spectrum import symlog
 
 
@@ -41,6 +41,31 @@ def test_curves_show_thresholds_and_any_metric(history):
 def test_curves_of_more_seeds_than_colours_stay_apart(history):
     many = pd.concat([history.assign(seed=s) for s in range(9)])
     assert len({(t.line.color, t.line.dash) for t in curves(many, ("train_loss",)).data}) == 9
+
+
+@pytest.fixture
+def batch():
+    steps = np.arange(1, 4)
+    loss = {"β = 5": [1.0, 0.1, 0.01], "β = 9": [1.0, 0.0, np.nan]}
+    return pd.concat(pd.DataFrame({"run": r, "iteration": 20 * steps, "train_loss": v}) for r, v in loss.items())
+
+
+def test_training_is_one_line_per_run_with_a_dot_at_its_newest_point(batch):
+    figure = training(batch)
+    well, gone = figure.data
+    assert (well.name, gone.name) == ("β = 5", "β = 9")
+    np.testing.assert_array_equal(well.x, [20, 40, 60])
+    np.testing.assert_array_equal(gone.y, [1, np.nan, np.nan])
+    np.testing.assert_array_equal(well.marker.size, [0, 0, 6])
+    np.testing.assert_array_equal(gone.marker.size, [6, 0, 0])
+    assert figure.layout.yaxis.type == "log" and well.showlegend
+
+
+def test_training_of_many_runs_names_them_at_the_pointer_only(batch):
+    many = pd.concat([batch.assign(run=f"seed {s}") for s in range(20)])
+    lines = training(many).data
+    assert len(lines) == 20 and not any(line.showlegend for line in lines)
+    assert "seed 19" in lines[-1].hovertemplate
 
 
 def test_solution_shares_one_scale_and_centres_the_error():
@@ -81,12 +106,14 @@ def test_landscape_puts_the_first_direction_on_x_and_marks_the_weights():
     assert (dot.x[0], dot.y[0], dot.z[0]) == (0, 0, 0)
 
 
-def test_plotly_accepts_every_attribute(history):
+def test_plotly_accepts_every_attribute(history, batch):
     x = np.linspace(-1, 1, 5)
     plane = np.outer(x, x)
     figures = [
         curves(history, ("train_loss", "test_error"), thresholds={"train_loss": 0.1}, log_x=True),
         curves(history.iloc[:0]),
+        training(batch),
+        training(batch.iloc[:0]),
         solution(x, x, plane, plane),
         spectrum(x, initial=x, final=x, noise_floor=0.1),
         landscape(x, x, plane),

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from jobs.__main__ import main
+from jobs.job import State
 
 
 def test_list_says_so_when_there_is_nothing(capsys):
@@ -27,7 +28,30 @@ def test_list_cancel_requeue_logs(rehearse, capsys):
     assert json.loads(capsys.readouterr().out) == {"job_id": job_id, "log": ""}
 
 
-@pytest.mark.parametrize("arguments", [["cancel", "nope"], ["requeue", "nope"], ["logs", "nope"]])
+def test_list_shows_device_cost_and_who_and_usage_adds_them_up(control, cells, capsys):
+    job_id = control.submit(
+        "rehearse", cells(1), spec={"device": "cuda:0"}, claim=True, requested_by="a@example.org"
+    ).job_id
+    for state in (State.SUBMITTED, State.RUNNING, State.INGESTING, State.SUCCEEDED):
+        (ticket,) = control.tickets(list(State))
+        control.move(ticket, state, actor="test", changes={"device": "node1 cuda:0", "seconds": 3725.0})
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert job_id in shown and "node1 cuda:0" in shown and "1:02:05" in shown and "a@example.org" in shown
+    assert main(["usage"]) == 0
+    assert capsys.readouterr().out.split()[:2] == ["1:02:05", "cuda"]
+    assert main(["usage", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["requested_by"], row["jobs"], row["seconds"]) == ("a@example.org", 1, 3725.0)
+
+
+def test_only_a_job_that_waits_for_its_next_try_is_retried(rehearse, capsys):
+    assert main(["retry", rehearse(1)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "only one that waits" in err
+
+
+@pytest.mark.parametrize("arguments", [["cancel", "nope"], ["requeue", "nope"], ["retry", "nope"], ["logs", "nope"]])
 def test_an_unknown_job_is_one_sentence(arguments, capsys):
     assert main(arguments) == 2
     out, err = capsys.readouterr()

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from jobs import queue
 from jobs.control import ControlStore
 from jobs.job import TRANSITIONS, State
 from sciml_backend import paths
@@ -142,6 +143,91 @@ def test_jobs_are_served_by_priority_then_age(control, cells):
         for k, p in enumerate([0, 5, 0])
     ]
     assert [t.job_id for t in control.tickets([State.QUEUED])][0] == ids[1]
+
+
+def walk(control, job_id, *states, **changes):
+    """Move a job through these states, with the changes at the last."""
+    for state in states:
+        assert control.move(
+            ticket_of(control, job_id), state, actor="test", changes=changes if state is states[-1] else {}
+        )
+
+
+ALL_THE_WAY = (State.SUBMITTED, State.RUNNING, State.INGESTING, State.SUCCEEDED)
+
+
+def test_waiting_jobs_come_in_the_order_of_service_and_those_to_be_retried_after_them(control, cells):
+    ids = [
+        control.submit("rehearse", cells(1, first_seed=k), spec={}, claim=True, priority=p).job_id
+        for k, p in enumerate([0, 5, 0, 9])
+    ]
+    walk(control, ids[3], State.SUBMITTED, State.RETRY_WAIT, not_before=1.0)
+    assert [job.job_id for job in queue.waiting()] == [ids[1], ids[0], ids[2], ids[3]]
+    assert [job.job_id for job in queue.waiting(limit=2)] == [ids[1], ids[0]]
+    assert queue.waiting()[-1].not_before == 1.0
+    assert queue.counts() == {State.QUEUED: 3, State.RETRY_WAIT: 1}
+
+
+def test_active_jobs_are_listed_before_newer_ones_that_ended(control, rehearse):
+    active, ended = rehearse(1), rehearse(1, first_seed=1)
+    control.cancel(ended, actor="test")
+    assert [job.job_id for job in control.jobs()] == [active, ended]
+    assert [job.job_id for job in control.jobs(limit=1)] == [active]
+
+
+def test_a_job_that_waits_for_its_next_try_is_tried_at_once(control, rehearse):
+    job_id = rehearse(1)
+    with pytest.raises(BadRequest, match="only one that waits for its next try"):
+        queue.retry(job_id)
+    walk(control, job_id, State.SUBMITTED, State.RETRY_WAIT, not_before=9e9)
+    job = queue.retry(job_id, requested_by="somebody")
+    assert (job.state, job.attempt) == (State.QUEUED, 2)
+    last = control.events(job_id)[-1]
+    assert (last["from_state"], last["to_state"], last["actor"]) == ("retry_wait", "queued", "somebody")
+
+
+def test_the_history_is_of_those_that_ended_as_asked(control, rehearse, cells):
+    done, dropped = rehearse(1), rehearse(1, first_seed=1)
+    other = control.submit("rehearse", cells(1, first_seed=2), spec={}, claim=True, requested_by="other").job_id
+    for job_id in (dropped, other):
+        control.cancel(job_id, actor="test")
+    assert control.requeue(other, actor="test").finished_at is None
+    walk(control, done, *ALL_THE_WAY)
+    assert [job.job_id for job in queue.ended()] == [done, dropped]
+    assert [job.job_id for job in queue.ended(state=State.CANCELLED)] == [dropped]
+    control.cancel(other, actor="test")
+    assert [job.job_id for job in queue.ended(requested_by="other")] == [other]
+
+
+def test_ends_are_told_from_an_event_on(control, rehearse):
+    first, second, third = (rehearse(1, first_seed=k) for k in range(3))
+    control.cancel(first, actor="test")
+    seen = queue.last_event()
+    assert queue.ended_since(seen) == []
+    control.cancel(third, actor="test")
+    walk(control, second, *ALL_THE_WAY)
+    assert [job.job_id for job in queue.ended_since(seen)] == [second, third]
+    control.requeue(third, actor="test")
+    assert [job.job_id for job in queue.ended_since(seen)] == [second]
+    assert queue.last_event() > seen
+
+
+def test_usage_is_per_person_and_kind_of_device(control, cells):
+    for k, (who, device) in enumerate([("a", "cuda:0"), ("a", "cuda:1"), ("a", "cpu"), ("b", None)]):
+        spec = {"device": device} if device else {}
+        job_id = control.submit("rehearse", cells(1, first_seed=k), spec=spec, claim=True, requested_by=who).job_id
+        walk(control, job_id, *ALL_THE_WAY, seconds=10.0 * (k + 1), n_done=1)
+    found = [(row.requested_by, row.device, row.jobs, row.runs, row.seconds) for row in queue.usage()]
+    assert found == [("b", "cpu", 1, 1, 40.0), ("a", "cpu", 1, 1, 30.0), ("a", "cuda", 2, 2, 30.0)]
+
+
+def test_what_a_worker_said_goes_when_it_is_done(control, rehearse):
+    job_id = rehearse(1)
+    walk(control, job_id, State.SUBMITTED, State.RUNNING)
+    control.heartbeat(ticket_of(control, job_id), lease=60, progress={"done": 1, "curves": {"iteration": [1]}})
+    assert control.job(job_id).progress["curves"]
+    walk(control, job_id, State.RETRY_WAIT)
+    assert (control.job(job_id).progress, control.job(job_id).n_done) == ({}, 1)
 
 
 SUBMIT = """

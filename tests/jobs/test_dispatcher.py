@@ -53,6 +53,16 @@ def test_a_job_succeeds_when_all_its_parts_are_delivered(control, rehearse, disp
     assert control.claims() == {}
 
 
+def test_a_job_in_training_shows_its_curves_until_it_ends(control, rehearse, dispatch, reaches, wait_for, cells):
+    job_id = rehearse(2, seconds=0.7)
+    dispatch()
+    curves = wait_for(lambda: control.job(job_id).progress.get("curves"))
+    ((cell, losses),) = curves["log10_loss"].items()
+    assert (curves["iteration"], losses) == ([20], [-1.0]) and cell in {c.cell_id for c in cells(2)}
+    reaches(job_id, State.SUCCEEDED)
+    assert control.job(job_id).progress == {}
+
+
 def test_with_an_owner_of_the_store_success_waits_for_ingest(control, rehearse, dispatch, reaches):
     job_id = rehearse(1)
     dispatch(wait_for_ingest=True)
@@ -211,6 +221,7 @@ def test_stopping_returns_running_jobs_to_the_queue_and_the_next_one_resumes(
     first.stop()
     assert not alive(pid)
     assert (control.job(job_id).state, control.job(job_id).attempt) == (State.QUEUED, 2)
+    assert control.job(job_id).seconds > 16 * 0.05, "the time of an attempt that was cut short counts"
     assert owner_pid(control) is None
     dispatch()
     reaches(job_id, State.SUCCEEDED)

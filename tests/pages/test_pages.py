@@ -162,6 +162,8 @@ def test_jobs_are_listed_cancelled_and_queued_again(small, visit):
     next(b for b in app.button if b.label == "Cancel").click()
     app.run()
     assert queue.jobs()[0].state == "cancelled"
+    app.session_state[f"ended_{queue.jobs()[0].job_id}"] = True
+    app.run()
     next(b for b in app.button if b.label == "Queue again").click()
     app.run()
     assert queue.jobs()[0].state == "queued" and not app.exception

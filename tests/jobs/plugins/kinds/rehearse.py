@@ -28,7 +28,8 @@ def run(task, *, report, should_stop):
             if should_stop():
                 return
             done += 1
-            report({"done": done})
+            row = {"cell_id": cell.cell_id, "iteration": 20 * done, "train_loss": 0.1**done, "test_error": 1.0}
+            report({"done": done, "training": [row]})
         if records:
             spool.write_runs(records, paths.spool_new(), batch_id=batch_id(task.job_id, part), axis="beta")
 
