@@ -67,6 +67,11 @@ class Ticket:
         device = str(self.spec.get("device", "cpu"))
         return Need(device=device, share=self.gpu) if device.startswith("cuda") else Need(device=device)
 
+    @property
+    def place(self) -> str:
+        """The device its attempt runs on, without the name of the machine."""
+        return self.device.partition(" ")[0] or "cpu"
+
     def now(self, state: State) -> Ticket:
         """The same attempt after a transition."""
         return replace(self, state=state)

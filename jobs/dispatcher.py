@@ -200,13 +200,13 @@ class Dispatcher:
             job_id=ticket.job_id,
             attempt=ticket.attempt,
             kind=ticket.kind,
-            spec={**ticket.spec, "device": ticket.device.partition(":")[0] or "cpu"},
+            spec={**ticket.spec, "device": ticket.place.partition(":")[0]},
             parts=parts,
             shrink=ticket.shrink,
         )
         self._heard[ticket.engine_key] = self._begun[ticket.engine_key] = time.monotonic()
         try:
-            need = replace(ticket.need, device=ticket.device)
+            need = replace(ticket.need, device=ticket.place)
             self.engine.submit(ticket.engine_key, task.to_text(), job_id=ticket.job_id, need=need)
         except OSError as error:
             self._fail(ticket, Outcome(ok=False, error_class="OSError", error_text=str(error), retry=True))
@@ -230,7 +230,8 @@ class Dispatcher:
     def _follow(self, ticket: Ticket) -> None:
         message = self._messages.get(ticket.engine_key)
         if message and ticket.state is State.SUBMITTED:
-            self.control.move(ticket, State.RUNNING, actor=ACTOR, changes={"started_at": now()})
+            where = f"{ticket.place} on {message['host']}" if "host" in message else ticket.place
+            self.control.move(ticket, State.RUNNING, actor=ACTOR, changes={"started_at": now(), "device": where})
         noted, noted_at = self._noted.get(ticket.engine_key, ({}, 0.0))
         age = time.monotonic() - noted_at
         heard_since = self._heard.get(ticket.engine_key, 0.0) > noted_at

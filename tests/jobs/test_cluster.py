@@ -158,7 +158,7 @@ def test_two_workers_deliver_every_cell_once(cluster, control, rehearse, attach,
     reaches(second, State.SUCCEEDED)
     wanted = {c.cell_id for c in [*cells(20), *cells(20, first_seed=50)]}
     assert existing_cells() == wanted and sorted(trained()) == sorted(wanted)
-    assert {control.job(job_id).progress["host"] for job_id in (first, second)} == {"one", "two"}
+    assert {control.job(job_id).device for job_id in (first, second)} == {"cpu on one", "cpu on two"}
 
 
 def test_cancel_ends_a_running_attempt_and_frees_its_slot(cluster, control, rehearse, attach, reaches, wait_for):
