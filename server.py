@@ -11,12 +11,14 @@ import importlib
 import ipaddress
 import json
 import logging
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -32,11 +34,14 @@ from pages import services
 from sciml_backend import paths
 from sciml_backend.run import BadRequest
 from sciml_backend.store import open_store
+from sciml_backend.store.backup import keep_backups
 from sciml_backend.store.connection import Store
 
 logger = logging.getLogger(__name__)
 
 INGEST_SECONDS = 2.0
+KEEP_SECONDS = 600.0
+"""How often it is looked whether a backup is due and small batches can be merged."""
 RECORD_SECONDS = 300
 STOP_SECONDS = 3
 NEEDED_BY_PAGES = (
@@ -142,14 +147,18 @@ def _catalogue_record() -> Mapping[str, Any]:
 
 
 def _keep_current(store: Store, stopping: threading.Event) -> None:
-    """Dispatch jobs, and take in what they deliver every INGEST_SECONDS, until told to stop."""
+    """Dispatch jobs, and take in what they deliver, keep backups and few files, until told to stop."""
     dispatcher: Dispatcher | None = None
-    complaint = ""
+    complaint, kept_at = "", -math.inf
     while not stopping.is_set():
         try:
             # While `python -m jobs work` dispatches, the server leaves the jobs to it and takes over when it ends.
             dispatcher = dispatcher or _dispatcher_if_free()
             store.ingest()
+            if time.monotonic() > kept_at + KEEP_SECONDS:
+                kept_at = time.monotonic()
+                keep_backups()
+                store.tidy()
             complaint = ""
         except Exception as error:  # a full disk now is no reason to stop for ever
             if str(error) != complaint:

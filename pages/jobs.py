@@ -4,7 +4,7 @@ import streamlit as st
 
 from jobs import queue
 from jobs.job import State
-from pages import history, running, services, waiting
+from pages import devices, history, running, services, waiting
 
 services.guard()
 
@@ -18,6 +18,7 @@ def board(drawn: int) -> None:
         st.rerun()
     counts = queue.counts()
     _state(counts)
+    devices.show()
     found = queue.running()
     for k, job in enumerate(found[:CARDS]):
         running.card(job, curves=k < CURVES)

@@ -1,15 +1,20 @@
 """The jobs page: what runs with its curves, what waits, what ended and its cost; and the word of an end."""
 
+import json
 import re
 import time
+from dataclasses import asdict, replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from jobs import queue
 from jobs.control import ControlStore
+from jobs.engine import DeviceState
+from jobs.engines.local import LocalEngine
 from jobs.job import State
-from pages import job_words, notice, pace, running
+from jobs.owner import Ownership
+from pages import devices, job_words, notice, pace, running
 from pages.estimate import Cost
 from sciml_backend import paths
 from sciml_backend.run import RunSpec
@@ -217,3 +222,23 @@ def test_runs_of_a_batch_are_named_by_what_tells_them_apart():
 def test_what_somebody_wrote_is_never_markup():
     shown = job_words.plain("<b>[x](http://evil)</b> `a` :red[b]")
     assert not set(shown) & set("<>[]()`:") and "evil" in shown
+
+
+def test_devices_are_told_in_words():
+    cpu = DeviceState(name="cpu", label="A processor", slots=4, used=1, memory=32 * 2**30, memory_used=8 * 2**30)
+    gpu = DeviceState(name="cuda:0", label="NVIDIA H200", slots=1, used=0.5)
+    assert devices.line(cpu) == "**cpu** A processor · 1 of 4 cores in use · memory 8 of 32 GiB"
+    assert devices.line(gpu) == "**cuda:0** NVIDIA H200 · 50% of the GPU in use"
+    assert devices.line(replace(gpu, blocked="others use it")).endswith("nothing starts: others use it")
+
+
+def test_the_page_shows_the_devices_of_the_dispatcher(small, visit):
+    control = ControlStore(paths.control())
+    right = Ownership(control)
+    try:
+        found = LocalEngine(slots=2).devices()
+        control.note("devices", json.dumps([asdict(device) for device in found]))
+        assert any("of 2 cores in use" in text.value for text in visit("jobs").markdown)
+    finally:
+        right.release()
+    assert not any("cores in use" in text.value for text in visit("jobs").markdown)

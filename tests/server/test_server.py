@@ -153,6 +153,17 @@ def test_results_that_arrive_are_taken_in(server):
     wait_for(lambda: (server.data / "spool" / "done" / file.name).exists())
 
 
+def test_backups_are_kept(serve, tmp_path):
+    cell = RunSpec(family="pinn", problem="convection", strategy="lbfgs", coefficients={"beta": 5.0}, data=100, seed=7)
+    record = RunRecord(spec=cell, status=Status.STALLED, reason="Made up.", train_loss=1.0)
+    (batch,) = write_runs([record], tmp_path / "spool" / "new", batch_id="backup:0", axis="beta")
+    server = serve(data=tmp_path)
+    wait_for(lambda: list((tmp_path / "backup").glob("*/manifest.json")))
+    (manifest,) = (tmp_path / "backup").glob("*/manifest.json")
+    assert batch.name in manifest.read_text()
+    assert server.stop() == 0
+
+
 def test_a_job_is_trained_and_stored_and_its_worker_leaves_with_the_server(serve):
     server = serve()
     control = ControlStore(server.data / "control.sqlite")
