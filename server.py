@@ -29,7 +29,7 @@ from streamlit import config
 from streamlit.runtime.pages_manager import PagesManager
 
 from jobs.dispatcher import Dispatcher, start_dispatcher
-from jobs.engines.local import slots_allowed
+from jobs.engine import require_settings
 from pages import services
 from sciml_backend import paths
 from sciml_backend.run import BadRequest
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = _parser().parse_args(arguments)
     _on_signal(_leave_at_once)
     try:
-        slots_allowed()  # a wrong number is said here, not to a dispatcher that is started later
+        require_settings()  # what is wrong is said here, not to a dispatcher that is started later
         with _listening(asked.host, asked.port) as listener, _services():
             _serve(listener, asked.host)
     except BadRequest as refusal:
@@ -155,15 +155,14 @@ def _keep_current(store: Store, stopping: threading.Event) -> None:
             # While `python -m jobs work` dispatches, the server leaves the jobs to it and takes over when it ends.
             dispatcher = dispatcher or _dispatcher_if_free()
             store.ingest()
-            if time.monotonic() > kept_at + KEEP_SECONDS:
-                kept_at = time.monotonic()
-                keep_backups()
-                store.tidy()
             complaint = ""
         except Exception as error:  # a full disk now is no reason to stop for ever
             if str(error) != complaint:
                 logger.warning("Results could not be taken in (%s); this is tried again until it works.", error)
             complaint = str(error)
+        if time.monotonic() > kept_at + KEEP_SECONDS:
+            kept_at = time.monotonic()
+            _keep(store)
         stopping.wait(INGEST_SECONDS)
     if dispatcher:
         dispatcher.stop()
@@ -171,6 +170,15 @@ def _keep_current(store: Store, stopping: threading.Event) -> None:
         store.ingest()  # what stopped workers left behind
     except Exception as error:
         logger.warning("The last results stay in the spool until the next start (%s).", error)
+
+
+def _keep(store: Store) -> None:
+    """Back up and merge small batches where it is time to."""
+    try:
+        keep_backups()
+        store.tidy()
+    except Exception as error:  # results are taken in all the same
+        logger.warning("No backup was made or no small batches merged (%s); this is tried again later.", error)
 
 
 def _dispatcher_if_free() -> Dispatcher | None:

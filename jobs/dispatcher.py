@@ -66,10 +66,14 @@ class Dispatcher:
         wait_for_ingest: bool = False,
     ) -> None:
         self.control = control or ControlStore(paths.control())
-        self.engine = engine or open_engine()
+        self._ownership = Ownership(self.control)  # before the engine: who may not dispatch starts none
+        try:
+            self.engine = engine or open_engine()
+        except BadRequest:
+            self._ownership.release()
+            raise
         self.pace = pace or Pace()
         self._wait_for_ingest = wait_for_ingest
-        self._ownership = Ownership(self.control)
         self._messages: dict[str, Message] = {}
         self._heard: dict[str, float] = {}
         self._begun: dict[str, float] = {}
@@ -224,8 +228,8 @@ class Dispatcher:
 
     def _silence(self, ticket: Ticket) -> float:
         """Seconds since its worker was heard, by a clock that nobody can set."""
-        now = time.monotonic()
-        return now - self._heard.setdefault(ticket.engine_key, now)
+        moment = time.monotonic()
+        return moment - self._heard.setdefault(ticket.engine_key, moment)
 
     def _follow(self, ticket: Ticket) -> None:
         message = self._messages.get(ticket.engine_key)

@@ -90,6 +90,18 @@ class Engine(Protocol):
         """Let go of everything; attempts that do not outlive us are stopped within ``grace`` seconds."""
 
 
+def require_settings() -> None:
+    """Raise BadRequest when a setting of the engine is wrong; starts and reaches nothing."""
+    if address := os.environ.get("ENGINE_ADDRESS"):
+        from jobs.engines.cluster import require_address
+
+        require_address(address)
+    else:
+        from jobs.engines.local import require_local
+
+        require_local()
+
+
 def open_engine() -> Engine:
     """The engine at ``ENGINE_ADDRESS``, or else this machine's own; raises BadRequest when a setting is wrong."""
     if address := os.environ.get("ENGINE_ADDRESS"):

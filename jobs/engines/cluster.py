@@ -55,7 +55,7 @@ class ClusterEngine:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._security = _security(address)
+        self._certificates = require_address(address)
         self._orders: dict[str, tuple[str, Need]] = {}
         self._futures: dict[str, Future[Any]] = {}
         self._dropped: set[str] = set()
@@ -66,14 +66,13 @@ class ClusterEngine:
         self._connected()
 
     def submit(self, key: str, task: str, *, job_id: str, need: Need) -> None:
-        """Start an attempt, or attach to the one that runs under this key."""
+        """Start an attempt, or attach to the one that runs under this key; as soon as the scheduler answers."""
         order = {"key": key, "job_id": job_id, "task": task, "data": identity.made(), "topic": _topic(),
                  "protocol_version": PROTOCOL_VERSION}  # fmt: skip
         client = self._connected()
-        if client is None:
-            raise OSError(self.trouble)
         self._orders[key] = json.dumps(order), need
-        self._order(client, key)
+        if client is not None:
+            self._order(client, key)
 
     def _order(self, client: Client, key: str) -> None:
         from distributed import fire_and_forget
@@ -101,7 +100,8 @@ class ClusterEngine:
         if client is None:
             return dict.fromkeys(keys)
         for key in self._orders.keys() - set(keys):
-            del self._orders[key], self._futures[key]
+            del self._orders[key]
+            self._futures.pop(key, None)
             self._dropped.discard(key)
         for key, future in self._futures.items():
             if future.status == "cancelled" and key not in self._dropped:
@@ -169,11 +169,10 @@ class ClusterEngine:
         return self._client
 
     def _connect(self) -> Client:
-        from distributed import Client
+        from distributed import Client, Security
 
-        client = Client(
-            self.address, security=self._security, timeout=CONNECT_SECONDS, set_as_default=False, name=TOPIC
-        )
+        tls = Security(require_encryption=True, **self._certificates) if self._certificates else None
+        client = Client(self.address, security=tls, timeout=CONNECT_SECONDS, set_as_default=False, name=TOPIC)
         client.subscribe_topic(_topic(), self._hear)
         return client
 
@@ -252,9 +251,8 @@ def _topic() -> str:
     return f"{TOPIC}-{identity.made()}"
 
 
-def _security(address: str) -> Any:
-    from distributed import Security
-
+def require_address(address: str) -> dict[str, str]:
+    """The certificates for an address, none for this machine's own; raises BadRequest when either cannot be used."""
     parts = urlsplit(address)
     if parts.scheme not in ("tls", "tcp") or not parts.hostname or not parts.port:
         raise BadRequest(f"ENGINE_ADDRESS is like tls://host:8786, got {address!r}.")
@@ -264,11 +262,11 @@ def _security(address: str) -> Any:
                 f"ENGINE_ADDRESS={address} is open to everyone on the network; run the scheduler with TLS and name "
                 "tls:// and certificates in ENGINE_CA, ENGINE_CERT and ENGINE_KEY."
             )
-        return None
+        return {}
     files = {name: os.environ.get(variable, "") for name, variable in CERTIFICATES.items()}
     if absent := [v for name, v in CERTIFICATES.items() if not os.path.isfile(files[name])]:
         raise BadRequest(f"ENGINE_ADDRESS={address} needs certificates; {', '.join(absent)} names no file.")
-    return Security(require_encryption=True, **files)
+    return files
 
 
 def _first_line(error: BaseException | None) -> str:

@@ -26,7 +26,7 @@ class LocalEngine:
     trouble = ""
 
     def __init__(self, *, slots: int | None = None) -> None:
-        require_hours()
+        require_local()
         self.slots = slots or slots_allowed()
         self._children: dict[str, tuple[Child, Need]] = {}
         self._callback: OnProgress = lambda key, message: None
@@ -98,6 +98,12 @@ class LocalEngine:
         if time.monotonic() > self._looked_at + LOOK_SECONDS:
             self._found, self._looked_at = found(cores=self.slots), time.monotonic()
         return self._found
+
+
+def require_local() -> None:
+    """Raise BadRequest when ``ATLAS_WORKERS`` or ``ATLAS_GPU_HOURS`` is wrong."""
+    slots_allowed()
+    require_hours()
 
 
 def slots_allowed() -> int:

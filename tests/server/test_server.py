@@ -123,9 +123,17 @@ def test_a_catalogue_that_cannot_be_read_is_refused_with_one_sentence(serve):
     assert "/nowhere/plugins" in said and "\n" not in said
 
 
-def test_a_wrong_number_of_workers_is_refused_with_one_sentence(serve):
-    said = refusal(serve(wait=False, ATLAS_WORKERS="x"))
-    assert said.startswith("ATLAS_WORKERS is a whole number of workers") and "\n" not in said
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("ATLAS_WORKERS", "x", "ATLAS_WORKERS is a whole number of workers"),
+        ("ATLAS_GPU_HOURS", "night", "ATLAS_GPU_HOURS is a span of hours"),
+        ("ENGINE_ADDRESS", "compute", "ENGINE_ADDRESS is like tls://"),
+    ],
+)
+def test_a_wrong_setting_of_the_engine_is_refused_with_one_sentence(serve, setting, value, words):
+    said = refusal(serve(wait=False, **{setting: value}))
+    assert said.startswith(words) and "\n" not in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
