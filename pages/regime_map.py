@@ -87,6 +87,7 @@ def _panel(
         regimes=marks if marks in ("text", "outline") else "none",
         seeds=marks == "seeds",
         selected=selected if None not in selected else None,
+        n_clicks=st.session_state.get("n_clicks", 0),
         x_title=chosen.x.label,
         y_title=chosen.y.label,
         title=title,
@@ -103,7 +104,12 @@ def _panel(
 
 
 def _click(key: str, cells: pd.DataFrame) -> None:
-    """A click on a cell; a second click on it, which Plotly reports as nothing, leaves it chosen."""
+    """A click on a cell; a second click on it, which Plotly reports as nothing, leaves it chosen.
+
+    Streamlit knows a chart by its figure: without the count, the map drawn after a, b, a would be the one drawn after
+    the first a, with b still selected, and a second click on b no news.
+    """
+    st.session_state["n_clicks"] = st.session_state.get("n_clicks", 0) + 1
     cell = figures.clicked_cell(cells, st.session_state[key]["selection"])
     if cell is not None:
         st.session_state["x"], st.session_state["y"] = cell

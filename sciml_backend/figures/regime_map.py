@@ -36,6 +36,7 @@ def regime_map(
     regimes: Marks = "none",
     seeds: bool = False,
     selected: tuple[float, float] | None = None,
+    n_clicks: int = 0,
     colour_range: tuple[float, float] | None = None,
     x_title: str = "x",
     y_title: str = "y",
@@ -47,7 +48,9 @@ def regime_map(
     Columns used when present: ``label`` (regimes.labelled), ``n_seeds``, ``n_diverged``, ``n_failed``, and every metric
     for the hover text. ``published`` has columns metric, level, x, y in axis values (regimes.paper_boundaries).
     ``selected`` is an (x, y); ``colour_range`` fixes both ends of the scale, in the unit of the metric. The last trace
-    is transparent and has one point per cell, lowest row first: ``clicked_cell`` reads a click on it.
+    is transparent and has one point per cell, lowest row first: ``clicked_cell`` reads a click on it. ``n_clicks`` is
+    how many clicks came before, kept in ``layout.meta``: a figure drawn after a click then never equals one drawn
+    before it.
     """
     cells = grid if "state" in grid else complete(grid)
     xs, ys = axes(cells)
@@ -74,6 +77,7 @@ def regime_map(
         clickmode="event+select",
         dragmode=False,
         uirevision="map",
+        meta={"n_clicks": n_clicks},
     )
     return figure(traces, layout)
 

@@ -23,18 +23,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import TimeoutError, sync_playwright
+
 from tests.browser.reader import threshold_moves
 
 ROOT = Path(__file__).resolve().parents[2]
 PAINTED = """
-([panels, before, pressed]) => new Promise((done, fail) => {
+([panels, before, pressed, patience]) => new Promise((done, fail) => {
   const begin = performance.now();
   const now = () => performance.timeOrigin + performance.now();
   const look = () => {
     const drawn = %s(panels);
     if (drawn.length === panels.length && drawn.every((text, k) => text && text !== before[k]))
       return requestAnimationFrame(() => setTimeout(() => done(now() - window[pressed]), 0));
-    if (performance.now() - begin > 60000) return fail(new Error("nothing new was painted within 60 s"));
+    if (performance.now() - begin > patience) return fail(new Error("nothing new was painted in time"));
     requestAnimationFrame(look);
   };
   look();
@@ -71,7 +73,7 @@ class Watched:
         self.settle()
         start = time.monotonic()
         act()
-        total = self.page.evaluate(PAINTED % SIGNATURES, [panels, before, "pressed"])
+        total = self.page.evaluate(PAINTED % SIGNATURES, [panels, before, "pressed", PATIENCE])
         self.settle()
         return total, self._answered(start)
 
@@ -93,9 +95,10 @@ class Watched:
         return 1000 * (longest[-1] - longest[0])
 
     def settle(self) -> None:
-        """Wait until the server has nothing more to say."""
+        """Wait until the server has nothing more to say and the page nothing more to draw."""
         self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=PATIENCE)
         self.page.wait_for_timeout(400)
+        self.page.evaluate("new Promise((done) => requestIdleCallback(done))")
 
 
 def move_threshold(watched: Watched, *, key: str = "ArrowRight") -> tuple[float, float]:
@@ -107,17 +110,34 @@ def move_threshold(watched: Watched, *, key: str = "ArrowRight") -> tuple[float,
 
 def click(watched: Watched, column: int, row: int) -> tuple[float, float]:
     """A click on a cell of the training panel, by its place on the axes."""
-    x, y = watched.page.evaluate(
-        """([key, i, j]) => {
-          const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`), box = plot.getBoundingClientRect();
-          const {xaxis, yaxis} = plot._fullLayout;
-          return [box.x + xaxis._offset + xaxis.d2p(i), box.y + yaxis._offset + yaxis.d2p(j)];
-        }""",
-        [PANELS[0], column, row],
-    )
-    watched.page.mouse.move(x, y)
-    watched.page.wait_for_timeout(200)
+    x, y = hover(watched.page, column, row)
     return watched.painted(lambda: watched.page.mouse.click(x, y), ["cell_curves"])
+
+
+def hover(page: Any, column: int, row: int) -> tuple[float, float]:
+    """Point at a cell of the training panel until the panel says so, as people do before they click; where it lies."""
+    while True:
+        x, y = page.evaluate(
+            """([key, i, j]) => {
+              const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`), box = plot.getBoundingClientRect();
+              const {xaxis, yaxis} = plot._fullLayout;
+              return [box.x + xaxis._offset + xaxis.d2p(i), box.y + yaxis._offset + yaxis.d2p(j)];
+            }""",
+            [PANELS[0], column, row],
+        )
+        page.mouse.move(x, y)
+        try:
+            page.wait_for_function(
+                """([key, i, j]) => {
+                  const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);
+                  return (plot._hoverdata || []).some((point) => point.x === i && point.y === j);
+                }""",
+                arg=[PANELS[0], column, row],
+                timeout=5000,
+            )
+            return x, y
+        except TimeoutError:
+            page.mouse.move(0, 0)
 
 
 def stored_cells(page: Any) -> list[tuple[int, int]]:
@@ -208,7 +228,6 @@ def own_server() -> Iterator[tuple[str, Path]]:
 
 def main() -> None:
     """Measure a running server, or one of our own."""
-    from playwright.sync_api import sync_playwright
 
     def run(address: str, log: Path | None = None) -> None:
         with sync_playwright() as playwright:

@@ -88,6 +88,14 @@ def test_a_click_on_a_cell_shows_its_seeds_and_curves_and_leads_to_its_page(smal
     expect(page.get_by_text("Regime I, well-trained")).to_be_visible(timeout=bench_page.PATIENCE)
 
 
+def test_a_click_on_a_cell_chosen_before_chooses_it_again(small, watched):
+    bench_page.open_map(watched, small.url)
+    cells = sorted(bench_page.stored_cells(watched.page))
+    for k in range(6):
+        bench_page.click(watched, *cells[k % 2])
+        expect(watched.page).to_have_url(re.compile("x=50" if k % 2 else "x=5&"))
+
+
 def test_the_keyboard_chooses_a_cell(small, watched):
     page = watched.page
     bench_page.open_map(watched, f"{small.url}/?y=500")

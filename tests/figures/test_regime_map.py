@@ -117,6 +117,11 @@ def test_a_click_names_the_cell_whatever_was_missing(grid):
     assert (figure.layout.hoverdistance, figure.layout.clickmode) == (-1, "event+select")
 
 
+def test_a_map_drawn_after_a_click_is_never_one_drawn_before_it(grid):
+    before, after = (regime_map(grid, selected=(1.0, 1.0), n_clicks=n).to_json() for n in (1, 2))
+    assert before != after
+
+
 def test_hover_text_has_the_numbers(grid):
     texts = regime_map(grid, x_title="β", y_title="N_f").data[-1].hovertext
     assert texts[4].startswith("<b>β = 5, N_f = 500</b><br>training loss: 0.001<br>test error: 0.5")
