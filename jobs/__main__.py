@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     logs = add("logs", _logs, "Show the end of a job's log.")
     logs.add_argument("job_id")
     logs.add_argument("--lines", type=int, default=50)
+    add("bench", _bench, "Measure how fast jobs start, stop and are listed here.")
     work = add("work", _work, "Dispatch jobs from here, without a server, until interrupted.")
     work.add_argument("--until-done", action="store_true", help="end when no job is left")
     return parser
@@ -132,6 +133,14 @@ def _work(asked: argparse.Namespace) -> None:
         _watch(asked, stop, idle=dispatcher.idle)
     finally:
         dispatcher.stop()
+
+
+def _bench(asked: argparse.Namespace) -> None:
+    from jobs.bench import bench_jobs
+
+    figures = bench_jobs()
+    text = "\n".join(f"{name:<32} {value:9.3g}" for name, value in figures.items())
+    print(json.dumps(figures, indent=2) if asked.json else text)
 
 
 def _watch(asked: argparse.Namespace, stop: threading.Event, *, idle: Callable[[], bool]) -> None:

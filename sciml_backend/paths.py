@@ -7,6 +7,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,3 +53,19 @@ def database() -> Path:
 def control() -> Path:
     """The store of job control."""
     return var() / "control.sqlite"
+
+
+@contextmanager
+def vanishing() -> Iterator[None]:
+    """Have ``var`` and ``results`` be empty folders that vanish in the end, for measurements."""
+    names = ("ATLAS_DATA", "ATLAS_RESULTS")
+    before = {name: os.environ.get(name) for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {name: str(Path(folder) / name.lower()) for name in names}
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value

@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import os
 import random
 import statistics
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
@@ -63,7 +59,7 @@ def bench_store(rows: int = 1_000_000, *, seconds: float = 20.0) -> dict[str, fl
     1.5 s between two questions, and a writer of 500 runs every 0.2 s wait for during ``seconds``; the disk the index
     takes; and its rebuild from 2,000 batches.
     """
-    with _own_folders():
+    with paths.vanishing():
         with Store.open() as store:
             began = time.perf_counter()
             _insert(store, "bench", 0, rows)
@@ -184,19 +180,3 @@ def _ms(ask: Callable[[], object]) -> float:
 def _percentile(values: list[float], percent: int) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
-
-
-@contextmanager
-def _own_folders() -> Iterator[None]:
-    """Data folders that vanish in the end: nothing of the person's own is read or written."""
-    names = ("ATLAS_DATA", "ATLAS_RESULTS")
-    before = {name: os.environ.get(name) for name in names}
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {name: str(Path(folder) / name.lower()) for name in names}
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name)
-                if value is not None:
-                    os.environ[name] = value

@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
+from jobs import bench
 from jobs.__main__ import main
 from jobs.job import State
 
@@ -26,6 +28,16 @@ def test_list_cancel_requeue_logs(rehearse, capsys):
     assert "queued" in capsys.readouterr().out
     assert main(["logs", job_id, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"job_id": job_id, "log": ""}
+
+
+def test_bench_measures_in_a_folder_of_its_own(monkeypatch, capsys):
+    monkeypatch.setattr(bench, "bench_jobs", partial(bench.bench_jobs, queued=3, cancels=1))
+    assert main(["bench", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert 0 < figures["cancel_s"] <= figures["slot_free_s"] < 20
+    assert 0 < figures["list_3_queued_ms"] < figures["command_list_3_queued_ms"]
+    assert main(["list"]) == 0
+    assert "No jobs yet" in capsys.readouterr().out
 
 
 def test_list_shows_device_cost_and_who_and_usage_adds_them_up(control, cells, capsys):
