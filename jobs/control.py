@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -82,11 +83,24 @@ class ControlStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held = threading.local()
 
     # --- connections -------------------------------------------------------------------------------------------------
 
     @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep one connection for all that this thread asks meanwhile: to open one takes longer than most questions."""
+        with self._open() as self._held.db:
+            try:
+                yield
+            finally:
+                del self._held.db
+
+    @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        if (held := getattr(self._held, "db", None)) is not None:
+            yield held
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:

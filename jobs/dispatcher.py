@@ -122,6 +122,10 @@ class Dispatcher:
             self._messages[key] = message
 
     def _tick(self) -> None:
+        with self.control.held():
+            self._round()
+
+    def _round(self) -> None:
         watched = self.control.tickets(ON_A_WORKER)
         outcomes = self.engine.status([ticket.engine_key for ticket in watched])
         for ticket in watched:
