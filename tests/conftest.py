@@ -70,12 +70,12 @@ class Server:
 Serve = Callable[..., Server]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Start servers on free ports: ``serve(data=folder, results=folder, wait=True, **environment)``.
 
     Without ``data`` each has an empty folder of its own; without ``results`` it has no shipped results. All stop at
-    the end of the session.
+    the end of the module that started them.
     """
     started: list[Server] = []
 

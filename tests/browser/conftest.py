@@ -39,15 +39,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(absent)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(serve: Any) -> Any:
     """A server with the shipped results and a data folder of its own."""
     return serve(results=ROOT / "data" / "results")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests."""
+    """One browser for the tests of a module."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PATIENCE)

@@ -7,7 +7,7 @@ from jobs.control import ControlStore
 from sciml_backend.run import RunSpec
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def history(serve, tmp_path_factory):
     """A server whose queue has one job, cancelled, of a kind that no worker knows."""
     folder = tmp_path_factory.mktemp("queue")

@@ -14,7 +14,7 @@ from tests.browser import bench_page, reader
 WEIGHTS = np.zeros(5, "<f4").tobytes()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Path:
     """Two cells with two seeds each: well-trained, and over-trained."""
     folder = tmp_path_factory.mktemp("results")
@@ -39,7 +39,7 @@ def record(beta: float, data: int, seed: int, error: float) -> RunRecord:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def small(serve, results):
     return serve(results=results)
 
