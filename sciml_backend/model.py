@@ -44,7 +44,7 @@ class Model(ABC):
 
     @abstractmethod
     def propagate(self, theta: Tensor, points: Tensor, streams: Streams) -> Tensor:
-        """Value and derivative streams at points (n, d) as (B, streams, n), by plain differentiable torch."""
+        """Value and derivative streams at points (n, d), or (B, n, d), as (B, streams, n), by plain torch."""
 
     def fused(
         self, points: Tensor, streams: Streams, residual: Polynomial, *, dtype: torch.dtype

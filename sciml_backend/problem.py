@@ -197,8 +197,8 @@ def grid_points(nodes: Nodes) -> Array:
 
 
 def as_point(coordinates: Sequence[str], points: Tensor) -> dict[str, Tensor]:
-    """Columns of (n, d) by name."""
-    return {name: points[:, i] for i, name in enumerate(coordinates)}
+    """Columns of (n, d), or of (B, n, d), by name."""
+    return {name: points[..., i] for i, name in enumerate(coordinates)}
 
 
 def logistic(u: Tensor | Array, growth: Tensor | Array | float) -> Any:

@@ -36,11 +36,17 @@ class TextbookField:
         return total
 
 
+def textbook_residuals(objective: Physics, theta: Tensor, row: int = 0) -> dict[str, Tensor]:
+    """Every term's residual (n,) of a row of ``objective`` at ``theta`` (P,), by name."""
+    c = {k: torch.tensor([[v[row]]], dtype=theta.dtype) for k, v in objective.coefficients.items()}
+    own = {name: points[row] if points.ndim == 3 else points for name, points in objective.points.items()}
+    return {
+        term.name: term.residual(*(TextbookField(objective, theta, own[where]) for where in term.at), c)[0]
+        for term in objective.problem.terms()
+    }
+
+
 def textbook_loss(objective: Physics, theta: Tensor, row: int = 0) -> Tensor:
     """The loss of a row of ``objective`` at ``theta`` (P,), which may be differentiated twice more."""
-    c = {k: torch.tensor([[v[row]]], dtype=theta.dtype) for k, v in objective.coefficients.items()}
-    loss = torch.zeros((), dtype=theta.dtype)
-    for term in objective.problem.terms():
-        fields = [TextbookField(objective, theta, objective.points[where]) for where in term.at]
-        loss = loss + term.residual(*fields, c).square().mean()
-    return loss
+    parts = [residual.square().mean() for residual in textbook_residuals(objective, theta, row).values()]
+    return torch.stack(parts).sum()

@@ -1,6 +1,6 @@
 /* Value and gradient of one mean-square term of a tanh network's physics loss, row by row.
  *
- * A term is  sum_p weight_p r_p^2  over its sites p, where the residual r is a polynomial in the "slots" of a site:
+ * A term is  sum_p weight_p r_p^2 + linear_p r_p  over its sites p, where the residual r is a polynomial in the "slots" of a site:
  * the network's value, directional derivatives along constant directions ("firsts"), and linear operators
  * L = b.grad + sum c_ij d_i d_j ("seconds"), at each of the site's points ("groups", e.g. both ends of a period).
  * Derivatives travel forward through the network as Taylor streams beside its value,
@@ -488,16 +488,18 @@ int64_t NAME(taylor_mlp_scratch)(const term_t *t) {
     return NAME(stride)(t) * blocks + 2 * t->chunk + t->sizes[1] * NAME(lows)(t) + 64;
 }
 
-/* For each row b: loss[b] += sum_p weight_p r_p^2 and gradient[b] += its gradient.
+/* For each row b: loss[b] += sum_p weight_p r_p^2 + linear_p r_p and gradient[b] += its gradient.
  *
- * theta, gradient (rows, P); points (groups, dims, sites); first (rows, firsts, dims); second_b (rows, seconds, dims);
- * second_c (rows, seconds, pairs); coefficient by strides (row, monomial, site; the last 0 or 1); weight (sites,).
+ * theta, gradient (rows, P); points (groups, dims, sites), one for all rows or, by a stride, one for each; first (rows,
+ * firsts, dims); second_b (rows, seconds, dims); second_c (rows, seconds, pairs); coefficient by strides (row, monomial,
+ * site; the last 0 or 1); weight (sites,) as points; linear (rows, sites) or NULL for none.
  * cotangent (rows, sites), when given, replaces d loss / d r. gradient, residual (rows, sites) and slot
  * (rows, groups * streams, sites) may be NULL. */
 void NAME(taylor_mlp)(const term_t *t, int64_t rows, int64_t parameters, const REAL *theta, const REAL *points,
-                      const REAL *first, const REAL *second_b, const REAL *second_c, const REAL *coefficient,
-                      int64_t per_row, int64_t per_monomial, int64_t per_site, const REAL *weight,
-                      const REAL *cotangent, double *loss, REAL *gradient, REAL *residual, REAL *slot, REAL *scratch) {
+                      int64_t points_per_row, const REAL *first, const REAL *second_b, const REAL *second_c,
+                      const REAL *coefficient, int64_t per_row, int64_t per_monomial, int64_t per_site,
+                      const REAL *weight, int64_t weight_per_row, const REAL *linear, const REAL *cotangent,
+                      double *loss, REAL *gradient, REAL *residual, REAL *slot, REAL *scratch) {
     int64_t hidden = t->layers - 1, dims = t->sizes[0], slots = t->groups * (1 + t->firsts + t->seconds);
     NAME(row_t) r;
     r.stride = NAME(stride)(t);
@@ -519,7 +521,8 @@ void NAME(taylor_mlp)(const term_t *t, int64_t rows, int64_t parameters, const R
         r.first = first + b * t->firsts * dims;
         r.second_b = second_b + b * t->seconds * dims;
         r.second_c = second_c + b * t->seconds * t->pairs;
-        const REAL *p = r.theta, *c = coefficient + b * per_row;
+        const REAL *p = r.theta, *c = coefficient + b * per_row, *places = points + b * points_per_row;
+        const REAL *weights = weight + b * weight_per_row;
         for (int64_t l = 0; l < t->layers; l++) {
             r.weight[l] = p, p += t->sizes[l] * t->sizes[l + 1];
             r.bias[l] = p, p += t->sizes[l + 1];
@@ -527,7 +530,7 @@ void NAME(taylor_mlp)(const term_t *t, int64_t rows, int64_t parameters, const R
         double sum = 0;
         for (int64_t at = 0; at < t->sites; at += t->chunk) {
             int64_t n = t->sites - at < t->chunk ? t->sites - at : t->chunk;
-            NAME(forward)(t, &r, points, at, n);
+            NAME(forward)(t, &r, places, at, n);
             if (slot)
                 for (int64_t s = 0; s < slots; s++)
                     memcpy(slot + (b * slots + s) * t->sites + at, r.slots + s * n, sizeof(REAL) * n);
@@ -535,15 +538,20 @@ void NAME(taylor_mlp)(const term_t *t, int64_t rows, int64_t parameters, const R
             if (residual) memcpy(residual + b * t->sites + at, res, sizeof(REAL) * n);
             V squares = (V){0};
             for (int64_t k = 0; k < n; k += LANES) {
-                V e = *(V *)(res + k), w = *(const V *)(weight + at + k);
+                V e = *(V *)(res + k), w = *(const V *)(weights + at + k);
                 squares += w * e * e;
                 *(V *)(up + k) = 2 * w * e;
+            }
+            for (int64_t k = 0; linear && k < n; k += LANES) {
+                V l = *(const V *)(linear + b * t->sites + at + k);
+                squares += l * *(V *)(res + k);
+                *(V *)(up + k) += l;
             }
             sum += (double)NAME(total)(squares);
             if (!gradient) continue;
             if (cotangent) memcpy(up, cotangent + b * t->sites + at, sizeof(REAL) * n);
             NAME(slot_cotangents)(t, &r, c, per_monomial, per_site, at, n, up);
-            NAME(backward)(t, &r, points, at, n, gradient + b * parameters);
+            NAME(backward)(t, &r, places, at, n, gradient + b * parameters);
         }
         loss[b] += sum;
     }

@@ -49,10 +49,10 @@ def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
 
 
 class FusedTerm:
-    """weight · residual² summed over sites, the residual being a polynomial in the streams' slots.
+    """The mean over sites of weight · residual² + multiplier · residual; the residual is a polynomial in slots.
 
-    ``points`` (groups, n, d) in float64, ``streams`` for all rows, ``residual`` with slots numbered
-    group * streams + stream. Raises ValueError when the polynomial's degree exceeds four.
+    ``points`` (groups, n, d) or (rows, groups, n, d) in float64, ``streams`` for all rows, ``residual`` with the
+    streams' slots numbered group * streams + stream. Raises ValueError when the polynomial's degree exceeds four.
     """
 
     def __init__(
@@ -63,12 +63,13 @@ class FusedTerm:
         library = build.library(NAME)
         if library is None:
             raise RuntimeError("The kernel needs a C compiler; use the differentiable path instead.")
-        groups, self.n, _ = points.shape
+        groups, self.n, _ = points.shape[-3:]
         self.sites = -(-self.n // SITE_MULTIPLE) * SITE_MULTIPLE
         self.groups, self.dtype = groups, dtype
         self.streams = streams.to(dtype, torch.device("cpu"))
         self.rows_built = self.streams.first.shape[0]
-        self.points = _padded(points.transpose(1, 2), self.sites, self.n).to(dtype).contiguous()
+        points = points if points.dim() == 4 else points[None]
+        self.points = _padded(points.mT, self.sites, self.n).to(dtype).contiguous()  # (rows or 1, groups, d, sites)
         self.weight = torch.zeros(self.sites, dtype=dtype)
         self.weight[: self.n] = 1.0 / self.n
         self._set_residual(residual)
@@ -118,36 +119,40 @@ class FusedTerm:
         *,
         rows: Tensor | None = None,
         gradient: Tensor | None = None,
+        weight: Tensor | None = None,
+        linear: Tensor | None = None,
         residual: Tensor | None = None,
         slot: Tensor | None = None,
         cotangent: Tensor | None = None,
     ) -> None:
         """Add each row's term to ``loss`` (B,) float64 and its gradient to ``gradient`` (B, P).
 
-        ``rows`` picks the rows of the streams and coefficients that ``theta`` belongs to (all when None). ``residual``
+        ``rows`` picks the rows of the points, streams and coefficients that ``theta`` belongs to (all when None).
+        ``weight`` (B,) is 1 when left out; ``linear`` (B, sites), as ``spread`` gives it, is 0. ``residual``
         (B, sites) and ``slot`` (B, groups * streams, sites) are filled when given; ``cotangent`` (B, sites) replaces
         d loss / d residual. All contiguous.
         """
         streams = self.streams if rows is None else self.streams.rows(rows)
-        coefficient = self.coefficient
-        if rows is not None and coefficient.shape[0] > 1:
-            coefficient = coefficient[rows]
+        coefficient, points = (_of_rows(shared, rows) for shared in (self.coefficient, self.points))
+        weights = self.weight if weight is None else weight.to(self.dtype)[:, None] * self.weight
         b, p = theta.shape
-        per_row = coefficient.stride(0) if coefficient.shape[0] > 1 else 0
         self._call(
             ctypes.byref(self._term),
             _INT(b),
             _INT(p),
             _pointer(theta),
-            _pointer(self.points),
+            _pointer(points),
+            _INT(_stride(points)),
             _pointer(streams.first),
             _pointer(streams.second_b),
             _pointer(streams.second_c),
             _pointer(coefficient),
-            _INT(per_row),
+            _INT(_stride(coefficient)),
             _INT(coefficient.shape[2]),
             _INT(self.per_site),
-            _pointer(self.weight),
+            _pointer(weights),
+            _INT(0 if weight is None else self.sites),
+            _pointer(linear),
             _pointer(cotangent),
             _pointer(loss),
             _pointer(gradient),
@@ -159,6 +164,21 @@ class FusedTerm:
     def zeros(self, theta: Tensor) -> Tensor:
         """An empty residual, (B, sites)."""
         return torch.zeros(theta.shape[0], self.sites, dtype=self.dtype)
+
+    def spread(self, multiplier: Tensor) -> Tensor:
+        """What the mean of multiplier (B, n) times residual adds to d loss / d residual: (B, sites)."""
+        linear = torch.zeros(len(multiplier), self.sites, dtype=self.dtype)
+        linear[:, : self.n] = multiplier / self.n
+        return linear
+
+
+def _of_rows(shared: Tensor, rows: Tensor | None) -> Tensor:
+    """Some rows of what is one for each row; all of what is one for all."""
+    return shared if rows is None or len(shared) == 1 else shared[rows]
+
+
+def _stride(shared: Tensor) -> int:
+    return shared.stride(0) if len(shared) > 1 else 0
 
 
 def _padded(values: Tensor, sites: int, n: int) -> Tensor:

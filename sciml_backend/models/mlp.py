@@ -69,13 +69,14 @@ class MLP(Model):
             # Row by row: a batched product's last bits depend on the batch, a row's own product's do not. A fresh copy,
             # because they also depend on how a row is aligned.
             index = torch.arange(theta.shape[0])
-            one = [self._propagate(theta[i : i + 1].clone(), points, streams.rows(index[i : i + 1])) for i in index]
-            return torch.cat(one)
+            own = points if points.dim() == 3 else points.expand(theta.shape[0], -1, -1)
+            rows = zip(theta.split(1), own.split(1), index.split(1), strict=True)
+            return torch.cat([self._propagate(t.clone(), p, streams.rows(i)) for t, p, i in rows])
         return self._propagate(theta, points, streams)
 
     def _propagate(self, theta: Tensor, points: Tensor, s: Streams) -> Tensor:
         """Streams as (B, streams, n, width) between layers."""
-        rows, n, k = theta.shape[0], points.shape[0], s.first.shape[1]
+        rows, n, k = theta.shape[0], points.shape[-2], s.first.shape[1]
         (weight, bias), *layers = self._layers(theta)
         value = (torch.bmm(points.expand(rows, n, -1), weight.mT) + bias[:, None, :]).unsqueeze(1)
         # The derivative streams of the first layer are the same at all points, and so would be their rounding, which

@@ -1,6 +1,7 @@
-"""Physics-informed loss: mean squares of a problem's residual, boundary and initial terms, unweighted.
+"""Physics-informed loss: mean squares of a problem's residual, boundary and initial terms.
 
-L(θ) = mean(residual²) + mean(boundary²) + mean(initial²); Raissi, Perdikaris and Karniadakis (2019).
+L(θ) = mean(residual²) + mean(boundary²) + mean(initial²); Raissi, Perdikaris and Karniadakis (2019). A strategy may be
+given the terms with weights and, point by point, with multipliers: Σ_k w_k mean(r_k²) + mean(λ_k r_k).
 
 Two arithmetics are equal to rounding: a plain differentiable one that takes any residual, any model and any device,
 and a fused kernel for residuals that are polynomials in the network's streams, on the CPU.
@@ -48,7 +49,7 @@ class _TermAt:
 
     def __init__(self, term: Term, problem: Problem, points: Mapping[str, Array], coefficients: Mapping[str, Tensor]):
         self.term, self.coordinates = term, problem.coordinates
-        self.points = torch.stack([torch.as_tensor(points[name]) for name in term.at])  # (groups, n, d)
+        self.points = torch.stack([torch.as_tensor(points[name]) for name in term.at], -3)  # ([runs,] groups, n, d)
         self.coefficients = coefficients
         self.runs = next(iter(coefficients.values())).shape[0]
         plan = StreamPlan(problem.coordinates)
@@ -58,13 +59,15 @@ class _TermAt:
             plan.ask(operator)
             return blank
 
-        self._residual([_SlotField(as_point(self.coordinates, p), blank, note) for p in self.points], coefficients)
+        self._residual(
+            [_SlotField(as_point(self.coordinates, p), blank, note) for p in self.points.unbind(-3)], coefficients
+        )
         self.streams, self.carried = plan.layout(self.runs)
         self._there: tuple[Tensor, Streams, dict[str, Tensor]] | None = None
 
     @property
     def n(self) -> int:
-        return int(self.points.shape[1])
+        return int(self.points.shape[-2])
 
     def on(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Streams, dict[str, Tensor]]:
         """Points, streams and coefficients of all runs on a device; they travel there once."""
@@ -83,8 +86,8 @@ class _TermAt:
         def field(here: Tensor, p: Tensor) -> _SlotField:
             return _SlotField(as_point(self.coordinates, p), here[:, 0], lambda _: here[:, next(asked)])
 
-        out = self._residual(list(map(field, streams.unbind(1), points)), coefficients)
-        return cast(Tensor, out.expand(streams.shape[0], points.shape[1]))
+        out = self._residual(list(map(field, streams.unbind(1), points.unbind(-3))), coefficients)
+        return cast(Tensor, out.expand(streams.shape[0], points.shape[-2]))
 
     def polynomial(self) -> Polynomial | None:
         """The residual as a polynomial in slots group * streams + stream, or None when it is none."""
@@ -95,7 +98,8 @@ class _TermAt:
             return _SlotField(as_point(self.coordinates, p), slot(first), lambda _: slot(first + next(asked)))
 
         try:
-            result = self._residual(list(map(field, itertools.count(0, count), self.points)), self.coefficients)
+            fields = list(map(field, itertools.count(0, count), self.points.unbind(-3)))
+            result = self._residual(fields, self.coefficients)
         except (NotPolynomial, TypeError, AttributeError):
             return None
         return result if isinstance(result, Polynomial) and result.degree <= 4 else None
@@ -131,6 +135,9 @@ class Physics(Objective):
         self.points, self.wants_fused = points, fused
         columns = {k: torch.as_tensor(v).reshape(-1, 1) for k, v in self.coefficients.items()}
         self._terms = [_TermAt(term, problem, points, columns) for term in problem.terms()]
+        self._weights: dict[str, Tensor] = {}
+        self._multipliers: dict[str, Tensor] = {}
+        self._linear: dict[str, Tensor] = {}
         self._chosen: Tensor | None = None
         self._solutions: dict[Any, Tensor] = {}
         self._grid_kernels: dict[Any, Callable[..., None]] = {}
@@ -171,20 +178,46 @@ class Physics(Objective):
         return other
 
     def given(self, **context: Any) -> Self:
-        """Other ``coefficients`` (by name, each (B,)) or ``points`` (by set); the rest stays."""
-        chosen = slice(None) if self._chosen is None else self._chosen.numpy()
-        settings: dict[str, Any] = {
-            "coefficients": {k: v[chosen] for k, v in self.coefficients.items()},
-            "points": self.points,
-        }
-        unknown = set(context) - set(settings)
+        """Other ``coefficients`` (by name, each (B,)), ``points`` (by set, (n, d) or (B, n, d)), or terms with
+        ``weights`` (by term, (B,)) and ``multipliers`` (by term, (B, n)); the rest stays, for all terms left out too.
+        """
+        unknown = context.keys() - {"coefficients", "points", "weights", "multipliers"}
         if unknown:
-            raise TypeError(f"A physics loss can be given other coefficients or points, not {', '.join(unknown)}.")
-        for key, value in context.items():
-            settings[key] = {**settings[key], **value}
-        return type(self)(
-            self.problem, self.model, dtype=self.dtype, device=self.device, fused=self.wants_fused, **settings
-        )
+            raise TypeError(
+                "A physics loss can be given other coefficients, points, weights or multipliers, not "
+                f"{', '.join(sorted(unknown))}."
+            )
+        other = self._moved(context.get("coefficients", {}), context.get("points", {}))
+        other._weights = {**other._weights, **context.get("weights", {})}
+        for name, multiplier in context.get("multipliers", {}).items():
+            other._multipliers = {**other._multipliers, name: multiplier}
+            if (kernel := other._kernel_of(name)) is not None:
+                other._linear = {**other._linear, name: kernel.spread(multiplier)}
+        return other
+
+    def _moved(self, coefficients: Mapping[str, Any], points: Mapping[str, Array]) -> Self:
+        """The same for its present rows alone, at other coefficients and points."""
+        other = copy(self)
+        if coefficients or points or self._chosen is not None:
+            chosen = slice(None) if self._chosen is None else self._chosen.numpy()
+            other = type(self)(
+                self.problem,
+                self.model,
+                coefficients={**{k: v[chosen] for k, v in self.coefficients.items()}, **coefficients},
+                points={**{k: v[chosen] if v.ndim == 3 else v for k, v in self.points.items()}, **points},
+                dtype=self.dtype,
+                device=self.device,
+                fused=self.wants_fused,
+            )
+            for kept in ("_weights", "_multipliers", "_linear"):
+                setattr(other, kept, {name: rows[chosen] for name, rows in getattr(self, kept).items()})
+            other._solutions, other._grid_kernels = self._solutions, self._grid_kernels
+        return other
+
+    def _kernel_of(self, name: str) -> Any:
+        """The kernel of a term; None where there is none."""
+        kernels = dict(zip((t.term.name for t in self._terms), self._kernels or (), strict=False))
+        return kernels.get(name)
 
     def _index(self, theta: Tensor) -> Tensor | None:
         """Rows of the streams that theta's rows belong to; None when they are all of them in order."""
@@ -202,13 +235,14 @@ class Physics(Objective):
         if index is None:
             return points, streams, coefficients
         at = index.to(self.device)
-        return points, streams.rows(at), {name: column[at] for name, column in coefficients.items()}
+        columns = {name: column[at] for name, column in coefficients.items()}
+        return points[at] if points.dim() == 4 else points, streams.rows(at), columns
 
     def _term_residual(self, term: _TermAt, theta: Tensor, piece: slice = slice(None)) -> Tensor:
         points, streams, coefficients = self._placed(term, self._index(theta))
-        points = points[:, piece]
-        groups, n, dims = points.shape
-        flat = self.model.propagate(theta, points.reshape(groups * n, dims), streams)
+        points = points[..., piece, :]
+        groups, n, dims = points.shape[-3:]
+        flat = self.model.propagate(theta, points.flatten(-3, -2), streams)
         return term.on_streams(flat.unflatten(2, (groups, n)).transpose(1, 2), points, coefficients)
 
     def _pieces(self, theta: Tensor) -> list[tuple[_TermAt, slice]]:
@@ -219,8 +253,13 @@ class Physics(Objective):
         ]
 
     def _partial(self, theta: Tensor, term: _TermAt, piece: slice) -> Tensor:
-        residual = self._term_residual(term, theta, piece)
-        return residual.square().sum(-1) / term.n
+        residual, name, index = self._term_residual(term, theta, piece), term.term.name, self._index(theta)
+        part = residual.square().sum(-1) / term.n
+        if name in self._weights:
+            part = part * _of(self._weights[name], index).to(part)
+        if name in self._multipliers:
+            part = part + (_of(self._multipliers[name], index).to(part)[:, piece] * residual).sum(-1) / term.n
+        return part
 
     # -- verbs --------------------------------------------------------------------------------------------------
 
@@ -251,8 +290,16 @@ class Physics(Objective):
         theta, index = theta.detach().contiguous(), self._index(theta)
         loss = torch.zeros(theta.shape[0], dtype=torch.float64)
         total = torch.zeros_like(theta) if gradient else None
-        for kernel in self._kernels:
-            kernel(theta, loss, rows=index, gradient=total)
+        for term, kernel in zip(self._terms, self._kernels, strict=True):
+            weight, linear = (kept.get(term.term.name) for kept in (self._weights, self._linear))
+            kernel(
+                theta,
+                loss,
+                rows=index,
+                gradient=total,
+                weight=None if weight is None else _of(weight, index),
+                linear=None if linear is None else _of(linear, index).contiguous(),
+            )
         return loss.to(self.dtype), cast(Tensor, total)
 
     def hessian_times(self, theta: Tensor, v: Tensor) -> Tensor:
@@ -372,6 +419,11 @@ class Physics(Objective):
             return scratch + runs * self.parameters * size * 2
         graph = max(min(t.n, self.piece) * len(t.term.at) * t.streams.count for t in self._terms)
         return runs * size * (graph * width * layers * 8 + 4 * self.parameters)
+
+
+def _of(rows: Tensor, index: Tensor | None) -> Tensor:
+    """These of the rows; all when None."""
+    return rows if index is None else rows[index.to(rows.device)]
 
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from sciml_backend.models.mlp import MLP
 from sciml_backend.objectives.physics import Physics
 from sciml_backend.problem import Field, Point, Problem, Term
 from sciml_backend.run import BadRequest
-from tests.textbook import textbook_loss
+from tests.textbook import textbook_loss, textbook_residuals
 
 PROBLEMS = sorted(catalog.entries("problems"))
 MODEL = MLP(width=13, depth=2)
@@ -114,6 +114,43 @@ def test_given_other_coefficients_it_is_the_objective_built_with_them() -> None:
     assert torch.equal(at[3.0].given(coefficients={"beta": [40.0]}).value(theta), at[40.0].value(theta))
     with pytest.raises(TypeError, match="cannot|can be given"):
         at[3.0].given(colour="red")
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0], [1]])
+def test_terms_with_weights_multipliers_and_each_rows_own_points_are_the_textbooks(
+    fused: bool, order: list[int]
+) -> None:
+    whole, theta, v = make("reaction_diffusion", fused=fused), weights(), weights() - 1.0
+    residuals = whole.residuals(theta)
+    generator = torch.Generator().manual_seed(2)
+    scale = {"residual": torch.tensor([0.5, 2.0, 3.0]), "initial": torch.tensor([1.5, 0.0, 4.0])}
+    multipliers = {
+        name: torch.randn(residuals[name].shape, generator=generator, dtype=torch.float64)
+        for name in ("residual", "boundary")
+    }
+    moved = whole.points["interior"] + 1e-2 * np.arange(3.0)[:, None, None]
+    given = whole.given(points={"interior": moved}, weights=scale).given(multipliers=multipliers)
+    part = given.rows(order)
+    assert (part.kernel != "torch") is fused
+    loss, gradient = part.value_and_gradient(theta[order])
+    products = part.hessian_times(theta[order], v[order])
+    again = part.given(weights={"boundary": torch.full((len(order),), 2.0)}).value(theta[order])
+    for place, row in enumerate(order):
+        leaf = theta[row].clone().requires_grad_()
+        expected = torch.zeros((), dtype=torch.float64)
+        found = textbook_residuals(given, leaf, row)
+        for name, residual in found.items():
+            expected = expected + (float(scale[name][row]) if name in scale else 1.0) * residual.square().mean()
+            if name in multipliers:
+                expected = expected + (multipliers[name][row] * residual).mean()
+        (slope,) = torch.autograd.grad(expected, leaf, create_graph=True)
+        (bend,) = torch.autograd.grad(slope @ v[row], leaf)
+        boundary = found["boundary"].detach().square().mean()
+        assert float(loss[place]) == pytest.approx(expected.item(), rel=1e-12)
+        assert float(again[place] - loss[place]) == pytest.approx(float(boundary), rel=1e-9)
+        assert torch.allclose(gradient[place], slope, rtol=1e-9, atol=1e-12 * slope.abs().max().item())
+        assert torch.allclose(products[place], bend, rtol=1e-8, atol=1e-11 * bend.abs().max().item())
 
 
 def test_the_reference_solution_has_no_error_and_zero_has_all() -> None:
