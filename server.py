@@ -113,8 +113,8 @@ def _services() -> Iterator[None]:
 
     Raises BadRequest when another server owns the store or the catalogue cannot be read.
     """
-    with open_store() as store:
-        services.provide(store, _catalogue_record())
+    with _catalogue_record() as record, open_store() as store:
+        services.provide(store, record())
         stopping = threading.Event()
         worker = threading.Thread(target=_keep_current, args=(store, stopping), name="ingest")
         worker.start()
@@ -127,23 +127,35 @@ def _services() -> Iterator[None]:
             worker.join()
 
 
-def _catalogue_record() -> Mapping[str, Any]:
-    """Have a child write what pages know of the catalogue: it imports torch, this process never does."""
+@contextmanager
+def _catalogue_record() -> Iterator[Callable[[], Mapping[str, Any]]]:
+    """Have a child write what pages know of the catalogue: it imports torch, this process never does.
+
+    It works while the store is opened; what is yielded waits for it, and raises BadRequest when it failed.
+    """
     target = (paths.var() / "catalog.json").resolve()
     command = [sys.executable, "-m", "sciml_backend.record", str(target)]
     environment = {"OMP_NUM_THREADS": "1"} | os.environ
-    try:
-        subprocess.run(
-            command, cwd=paths.ROOT, env=environment, check=True, capture_output=True, text=True, timeout=RECORD_SECONDS
-        )
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or ["it said nothing."])[-1]
-        reason = last.removeprefix("sciml_backend.run.BadRequest: ")
-        raise BadRequest(f"The catalogue cannot be read: {reason}") from None
-    except subprocess.TimeoutExpired:
-        raise BadRequest(f"The catalogue was not read within {RECORD_SECONDS} s; try again.") from None
-    record: Mapping[str, Any] = json.loads(target.read_text())
-    return record
+    with subprocess.Popen(
+        command, cwd=paths.ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as child:
+
+        def written() -> Mapping[str, Any]:
+            try:
+                _, said = child.communicate(timeout=RECORD_SECONDS)
+            except subprocess.TimeoutExpired:
+                raise BadRequest(f"The catalogue was not read within {RECORD_SECONDS} s; try again.") from None
+            if child.returncode:
+                last = (said.strip().splitlines() or ["it said nothing."])[-1]
+                reason = last.removeprefix("sciml_backend.run.BadRequest: ")
+                raise BadRequest(f"The catalogue cannot be read: {reason}")
+            record: Mapping[str, Any] = json.loads(target.read_text())
+            return record
+
+        try:
+            yield written
+        finally:
+            child.kill()
 
 
 def _keep_current(store: Store, stopping: threading.Event) -> None:
