@@ -1,0 +1,105 @@
+"""What first-order methods share: a learning rate that follows a schedule, a budget of steps, rows that are given up.
+
+Only sums, products, quotients and roots, one at a time: each is rounded exactly, so a row's bits do not depend on the
+rows beside it. Fused operations such as ``lerp`` or ``addcmul`` round differently at the ends of a vector.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml_backend.linalg.row_wise import Floats, Integers, norms, to_host
+from sciml_backend.run import BadRequest, Status, setting
+from sciml_backend.strategy import Minimisable, State, Step, Strategy
+
+REASONS = {
+    Status.RUNNING: "",
+    Status.BUDGET_SPENT: "All steps were taken.",
+    Status.DIVERGED: "The loss or its gradient became infinite or not a number.",
+}
+SCHEDULES = ("cosine", "constant", "exponential")
+
+
+@dataclass
+class Descent(State):
+    """Loss (B,), gradient (B, P) and its largest component (B,) at theta; the method's means (B, P) by name; steps."""
+
+    loss: Floats
+    gradient: Tensor
+    gradient_norm: Floats
+    means: dict[str, Tensor]
+    iteration: Integers
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstOrder(Strategy[Descent]):
+    """A method that moves theta by a function of the gradients so far; subclasses name their means and the move."""
+
+    steps: int = setting(20_000, "steps after which a run ends")
+    rate: float = setting(1e-3, "learning rate at the start")
+    schedule: str = setting(
+        "cosine", "how the learning rate goes on: cosine (to zero at the last step), exponential (to 1 %) or constant"
+    )
+
+    def __post_init__(self) -> None:
+        self._require("steps", "rate", above=0)
+        if self.schedule not in SCHEDULES:
+            raise BadRequest(f"The schedule of {self.label} is {', '.join(SCHEDULES)}, got {self.schedule!r}.")
+
+    @abstractmethod
+    def _means(self) -> tuple[str, ...]:
+        """What is remembered of past gradients, by name; all zero at the start."""
+
+    @abstractmethod
+    def _move(self, state: Descent) -> Tensor:
+        """What is subtracted from theta (B, P); brings the means up to date."""
+
+    def init(self, objective: Minimisable, theta: Tensor) -> Descent:
+        """The state at theta (B, P); evaluates the objective once."""
+        values, gradient = objective.value_and_gradient(theta)
+        loss, norm = to_host(values, norms(gradient)[0])
+        means = {name: torch.zeros_like(theta) for name in self._means()}
+        return Descent(loss, gradient, norm, means, np.zeros(len(theta), dtype=np.int64))
+
+    def step(self, objective: Minimisable, theta: Tensor, state: Descent) -> Step[Descent]:
+        """One update of every row, and the loss after it; a row whose loss is lost stays where it was."""
+        moved = theta - self._move(state)
+        values, gradient = objective.value_and_gradient(moved)
+        loss, norm = to_host(values, norms(gradient)[0])
+        evaluations = 1 + (state.iteration == 0)
+        state.iteration = state.iteration + 1
+        sound = np.isfinite(loss) & np.isfinite(norm) & np.isfinite(state.loss) & np.isfinite(state.gradient_norm)
+        if sound.all():
+            theta, state.gradient, state.loss, state.gradient_norm = moved, gradient, loss, norm
+        else:
+            keep = torch.as_tensor(sound, device=theta.device)[:, None]
+            theta, state.gradient = torch.where(keep, moved, theta), torch.where(keep, gradient, state.gradient)
+            state.loss = np.where(sound, loss, state.loss)
+            state.gradient_norm = np.where(sound, norm, state.gradient_norm)
+        spent = state.iteration >= self.steps
+        status = [
+            Status.DIVERGED if not fine else Status.BUDGET_SPENT if last else Status.RUNNING
+            for fine, last in zip(sound, spent, strict=True)
+        ]
+        reason = [REASONS[s] for s in status]
+        return Step(theta, state, state.loss, state.gradient_norm, evaluations, status, reason)
+
+    def rates(self, iteration: Integers) -> Floats:
+        """The learning rate of the step after so many steps, per row."""
+        if self.schedule == "constant":
+            return np.full(len(iteration), self.rate)
+        if self.schedule == "exponential":
+            falling: Floats = self.rate * 0.01 ** (iteration / self.steps)
+            return falling
+        rates: Floats = self.rate * 0.5 * (1 + np.cos(np.pi * iteration / self.steps))
+        return rates
+
+
+def column(values: Floats, like: Tensor) -> Tensor:
+    """Numbers (B,) as (B, 1), in the precision and on the device of ``like``."""
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device)[:, None]

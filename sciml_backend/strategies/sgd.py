@@ -1,0 +1,33 @@
+"""Gradient descent with heavy-ball momentum; Robbins & Monro (1951), Polyak (1964). On all data it is deterministic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sciml_backend.run import BadRequest, setting
+from sciml_backend.strategies._first_order import Descent, FirstOrder, column
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD(FirstOrder):
+    """SGD (gradient descent, momentum on request)."""
+
+    label = "SGD"
+    momentum: float = setting(0.0, "share of the last move that is kept")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.momentum < 1:
+            raise BadRequest(f"The momentum of SGD lies from 0 to below 1, got {self.momentum!r}.")
+
+    def _means(self) -> tuple[str, ...]:
+        return ("velocity",) if self.momentum else ()
+
+    def _move(self, state: Descent) -> Tensor:
+        moved = state.gradient
+        if self.momentum:
+            moved = state.means["velocity"] * self.momentum + state.gradient
+            state.means = {"velocity": moved}
+        return moved * column(self.rates(state.iteration), moved)
