@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sciml_backend.model import Block
+from sciml_backend.strategy import Difficulty
 
 Index = Sequence[int] | np.ndarray | Tensor
 
@@ -40,6 +41,11 @@ class Objective(ABC):
     def parameters(self) -> int:
         """P."""
         return int(self.layout[-1].slice.stop)
+
+    @property
+    @abstractmethod
+    def difficulty(self) -> Difficulty:
+        """The coefficient that makes the problem hard, for these runs."""
 
     @abstractmethod
     def rows(self, index: Index) -> Self:

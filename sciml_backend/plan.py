@@ -12,6 +12,7 @@ from typing import Any
 
 from sciml_backend import catalog
 from sciml_backend.run import DTYPES, BadRequest, MapName, RunSpec, Setting
+from sciml_backend.schedule import build, settings_of
 
 
 def plan(
@@ -32,13 +33,14 @@ def plan(
     """
     family = catalog.family(name.family)
     problem_entry = catalog.entry("problems", name.problem)
-    strategy_entry = catalog.entry("strategies", name.strategy)
+    catalog.entry("strategies", name.strategy)
     problem = problem_entry.cls()
     if name.family not in problem.families:
         raise BadRequest(
             f"{problem.label} is not a problem for {family.label}; it is for {', '.join(problem.families)}."
         )
-    said = _from_variant(name.variant, problem, catalog.entry("models", family.model).cls, strategy_entry.cls)
+    model_class = catalog.entry("models", family.model).cls
+    said = _from_variant(name.variant, problem, model_class, name.strategy)
     if dtype and said.dtype and dtype != said.dtype:
         raise BadRequest(f"The map {name} is in {said.dtype} and {dtype} was asked for; leave one of them out.")
     dtype = dtype or said.dtype or "float32"
@@ -47,8 +49,8 @@ def plan(
     axis = problem.axis
     chosen: dict[str, Sequence[float]] = {axis.name: axis.axis, **{k: (v,) for k, v in said.coefficients.items()}}
     chosen |= {k: tuple(v) for k, v in (coefficients or {}).items()}
-    model_settings = _differing(catalog.entry("models", family.model).cls, {**said.model, **(model or {})}, "model")
-    own_settings = _differing(strategy_entry.cls, {**said.settings, **(settings or {})}, name.strategy)
+    model_settings = _model_settings(model_class, {**said.model, **(model or {})})
+    own_settings = _strategy_settings(name.strategy, {**said.settings, **(settings or {})})
     plugin = catalog.plugin_of(name.problem, name.strategy)
     runs = []
     for n in data if data is not None else problem.data_axis:
@@ -84,20 +86,20 @@ class _Said:
     settings: dict[str, Setting] = field(default_factory=dict)
 
 
-def _from_variant(variant: str, problem: Any, model: type, strategy: type) -> _Said:
+def _from_variant(variant: str, problem: Any, model: type, strategy: str) -> _Said:
     """The settings a variant names; inverse of ``variant_of`` where that is readable."""
     said = _Said()
-    defaults: list[tuple[dict[str, Any], dict[str, Any]]] = [
-        ({c.name: 0.0 for c in problem.coefficients}, said.coefficients),
-        ({f.name: f.default for f in fields(model)}, said.model),
-        ({f.name: f.default for f in fields(strategy)}, said.settings),
-    ]
     for token in filter(None, variant.split(",")):
         if token in DTYPES:
             said.dtype = token
             continue
         key, _, text = token.partition("=")
-        owner = next((pair for pair in defaults if key in pair[0]), None)
+        owners: list[tuple[Mapping[str, Any], dict[str, Any]]] = [
+            ({c.name: 0.0 for c in problem.coefficients}, said.coefficients),
+            (_defaults(model), said.model),
+            ({name: known.default for name, known in settings_of(strategy, said.settings).items()}, said.settings),
+        ]
+        owner = next((pair for pair in owners if key in pair[0]), None)
         try:
             owner[1][key] = _typed(text, owner[0][key])  # type: ignore[index]
         except (KeyError, TypeError, ValueError):
@@ -130,9 +132,33 @@ def variant_of(spec: RunSpec) -> str:
     return name
 
 
-def _differing(cls: type, given: Mapping[str, Setting], owner: str) -> dict[str, Setting]:
-    """The given settings that differ from the defaults of a frozen dataclass, typed as they are."""
-    known = {f.name: f.default for f in fields(cls)}
+def _model_settings(cls: type, given: Mapping[str, Setting]) -> dict[str, Setting]:
+    """The given settings that differ from the model's defaults; raises BadRequest when it cannot be made of them."""
+    chosen = _differing(_defaults(cls), given, "model")
+    try:
+        cls(**chosen)
+    except (TypeError, ValueError) as error:
+        raise BadRequest(str(error)) from None
+    return chosen
+
+
+def _strategy_settings(identifier: str, given: Mapping[str, Setting]) -> dict[str, Setting]:
+    """The given settings that differ from a strategy's defaults; raises BadRequest when it cannot be made of them."""
+    known = {name: known.default for name, known in settings_of(identifier, given).items()}
+    chosen = _differing(known, given, identifier)
+    try:
+        build(identifier, chosen)
+    except (TypeError, ValueError) as error:
+        raise BadRequest(str(error)) from None
+    return chosen
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    return {f.name: f.default for f in fields(cls)}
+
+
+def _differing(known: Mapping[str, Any], given: Mapping[str, Setting], owner: str) -> dict[str, Setting]:
+    """The given settings that differ from the known defaults, typed as they are."""
     out: dict[str, Setting] = {}
     for name, value in given.items():
         if name not in known:
@@ -145,8 +171,4 @@ def _differing(cls: type, given: Mapping[str, Setting], owner: str) -> dict[str,
             raise BadRequest(f"{owner}: {name} is of type {wanted.__name__}, got {value!r}.")
         if value != default:
             out[name] = value
-    try:
-        cls(**out)
-    except (TypeError, ValueError) as error:
-        raise BadRequest(str(error)) from None
     return out

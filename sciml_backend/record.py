@@ -17,6 +17,7 @@ from sciml_backend.family import FAMILIES
 from sciml_backend.kernels import build
 from sciml_backend.problem import Problem
 from sciml_backend.run import PROTOCOL_VERSION
+from sciml_backend.schedule import settings_of
 
 
 def record() -> dict[str, Any]:
@@ -30,7 +31,8 @@ def record() -> dict[str, Any]:
         "families": {f.identifier: {"label": f.label, "doc": f.doc} for f in FAMILIES.values()},
         "problems": {name: _problem(e.cls(), e.doc) for name, e in problems.items()},
         "strategies": {
-            name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls)} for name, e in strategies.items()
+            name: {"label": e.label, "doc": e.doc, "settings": {k: vars(v) for k, v in settings_of(name).items()}}
+            for name, e in strategies.items()
         },
         "models": {
             name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls)}

@@ -1,13 +1,15 @@
 """The contract of an optimiser: a state, a step, and for every row a reason to stop.
 
 ``theta`` is (B, P): B training runs, P parameters each. A strategy advances every row by one iteration, each with its
-own step length and its own status; the engine owns the loop, records, and compacts finished rows out.
+own step length and its own status; the engine owns the loop, records, and compacts finished rows out. An ``Outer``
+strategy minimises a succession of other objectives with a strategy that it is given.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -15,7 +17,16 @@ import torch
 from torch import Tensor
 
 from sciml_backend.linalg.row_wise import Floats, Integers
-from sciml_backend.run import BadRequest, Status
+from sciml_backend.run import BadRequest, Setting, Status
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """The coefficient along a map's x axis: its name, the largest value on the axis, and each run's own (B,)."""
+
+    name: str
+    largest: float
+    values: Floats
 
 
 class Minimisable(Protocol):
@@ -30,6 +41,28 @@ class Minimisable(Protocol):
         ...
 
 
+class Posable(Minimisable, Protocol):
+    """What is asked of an objective that it poses anew: with other coefficients, points, weights, multipliers."""
+
+    def given(self, **context: Any) -> Posable:
+        """The same objective with another context."""
+        ...
+
+    def residuals(self, theta: Tensor, /) -> dict[str, Tensor]:
+        """Every term's residuals at theta (B, P) by name, each (B, n)."""
+        ...
+
+    @property
+    def points(self) -> Mapping[str, Any]:
+        """Point sets by name, each (n, d)."""
+        ...
+
+    @property
+    def difficulty(self) -> Difficulty:
+        """The coefficient that makes the problem hard."""
+        ...
+
+
 class State:
     """What a strategy remembers between steps: a dataclass of arrays with one entry per row, first axis B.
 
@@ -41,13 +74,33 @@ class State:
         chosen = {f.name: _rows(getattr(self, f.name), index) for f in fields(self)}  # type: ignore[arg-type]
         return replace(self, **chosen)  # type: ignore[type-var]
 
+    def put(self, index: Integers, other: Self) -> None:
+        """Have the rows of ``other``, in their order, stand in the place of these."""
+        _put(self, index, other)
+
 
 def _rows(value: Any, index: Integers) -> Any:
     if isinstance(value, Tensor):
         return value[torch.as_tensor(index, device=value.device)]
     if isinstance(value, np.ndarray):
         return value[index]
+    if isinstance(value, Mapping):
+        return {name: _rows(part, index) for name, part in value.items()}
     return value.rows(index)
+
+
+def _put(value: Any, index: Integers, other: Any) -> None:
+    if isinstance(value, Tensor):
+        value[torch.as_tensor(index, device=value.device)] = other
+    elif isinstance(value, np.ndarray):
+        value[index] = other
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            _put(part, index, other[name])
+    else:
+        assert is_dataclass(value), f"a {type(value).__name__} has no rows to put"
+        for f in fields(value):
+            _put(getattr(value, f.name), index, getattr(other, f.name))
 
 
 S = TypeVar("S", bound=State)
@@ -72,10 +125,27 @@ class Step(Generic[S]):
     reason: list[str]
 
 
+@dataclass(frozen=True)
+class Part:
+    """Another strategy within a schedule, by its identifier, with the settings that differ from its own defaults."""
+
+    identifier: str
+    settings: Mapping[str, Setting]
+
+
+def part(identifier: str, doc: str, **settings: Setting) -> Any:
+    """A field that holds another strategy; whoever asks for the run may name another one, and change its settings."""
+    return field(metadata={"part": Part(identifier, settings), "doc": doc})
+
+
 class Strategy(ABC, Generic[S]):
-    """An optimiser; a frozen dataclass of its settings, in a module named by its identifier."""
+    """An optimiser; a frozen dataclass of its settings, in a module named by its identifier.
+
+    ``before`` are the phases that a run of this name goes through first.
+    """
 
     label: ClassVar[str]
+    before: ClassVar[tuple[Part, ...]] = ()
 
     @property
     def vectors(self) -> int:
@@ -96,3 +166,82 @@ class Strategy(ABC, Generic[S]):
             value = getattr(self, name)
             if not value > above:
                 raise BadRequest(f"The setting {name} of {self.label} must be greater than {above:g}, got {value!r}.")
+
+
+C = TypeVar("C", bound=State)
+
+
+@dataclass
+class OuterState(State, Generic[C]):
+    """Where each row is: the objective of its present stage and the inner strategy's state there; stages begun (B,)."""
+
+    objective: Posable
+    inner: Any
+    context: C
+    stage: Integers
+
+
+class Outer(Strategy[OuterState[C]], Generic[C]):
+    """A strategy that minimises a succession of objectives, each until the inner strategy ends there.
+
+    Every row goes on to its next stage by itself. A subclass says what the stages are made of: their ``context`` before
+    the first one, how it goes on, what objective it poses, and how many there are.
+    """
+
+    inner: Strategy[Any]
+
+    @property
+    def vectors(self) -> int:
+        return self.inner.vectors + 4
+
+    @abstractmethod
+    def context(self, objective: Posable, theta: Tensor) -> C:
+        """The context of every row's first stage."""
+
+    @abstractmethod
+    def next(self, objective: Posable, theta: Tensor, context: C) -> C:
+        """The context after a stage that ended at theta (B, P)."""
+
+    @abstractmethod
+    def pose(self, objective: Posable, context: C) -> Posable:
+        """The objective of a stage."""
+
+    def watched(self, objective: Posable, context: C) -> Minimisable:
+        """The stage's objective as the inner strategy sees it during a step."""
+        return objective
+
+    @abstractmethod
+    def stages(self, context: C) -> Integers:
+        """How many stages each row has, (B,)."""
+
+    def init(self, objective: Any, theta: Tensor) -> OuterState[C]:
+        """The first stage at theta (B, P)."""
+        context = self.context(objective, theta)
+        posed = self.pose(objective, context)
+        inner = self.inner.init(self.watched(posed, context), theta)
+        return OuterState(posed, inner, context, np.ones(len(theta), dtype=np.int64))
+
+    def step(self, objective: Any, theta: Tensor, state: OuterState[C]) -> Step[OuterState[C]]:
+        """One step of the inner strategy; a row whose stage ended begins the next one. ``loss`` is the stage's own."""
+        step = self.inner.step(self.watched(state.objective, state.context), theta, state.inner)
+        state.inner = step.state
+        total = self.stages(state.context)
+        status, reason = list(step.status), list(step.reason)
+        on = [row for row, s in enumerate(status) if s.finished and s is not Status.DIVERGED]
+        for row in on:
+            last = state.stage[row] >= total[row]
+            status[row] = Status.BUDGET_SPENT if last else Status.RUNNING
+            reason[row] = f"All {total[row]} stages were trained." if last else ""
+        on = [row for row in on if not status[row].finished]
+        if on:
+            self._go_on(objective, step.theta, state, np.array(on))
+        return Step(step.theta, state, step.loss, step.gradient_norm, step.evaluations, status, reason)
+
+    def _go_on(self, objective: Posable, theta: Tensor, state: OuterState[C], rows: Integers) -> None:
+        there = theta[torch.as_tensor(rows, device=theta.device)]
+        own: Any = objective.rows(rows)
+        state.context.put(rows, self.next(own, there, state.context.rows(rows)))
+        state.objective = self.pose(objective, state.context)
+        seen = self.watched(state.objective, state.context).rows(rows)
+        state.inner.put(rows, self.inner.init(seen, there))
+        state.stage[rows] += 1

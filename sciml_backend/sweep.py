@@ -21,6 +21,7 @@ from sciml_backend.model import Model
 from sciml_backend.objective import Objective
 from sciml_backend.plan import plan
 from sciml_backend.run import Artifact, BadRequest, RunRecord, RunSpec, Setting, Status
+from sciml_backend.schedule import build
 from sciml_backend.strategy import Strategy
 
 __all__ = ["Progress", "diagnose", "initial_weights", "objective_of", "plan", "schedule_of", "train"]
@@ -52,7 +53,7 @@ def model_of(spec: RunSpec) -> Model:
 
 def schedule_of(spec: RunSpec) -> list[Strategy[Any]]:
     """The phases of a run's training."""
-    return [catalog.entry("strategies", spec.strategy).cls(**spec.settings)]
+    return build(spec.strategy, spec.settings)
 
 
 def require_present_plugin(spec: RunSpec) -> None:
@@ -204,7 +205,7 @@ def _record(
         status=o.status,
         reason=o.reason,
         train_loss=None if diverged else finite(loss),
-        objective_value=None if diverged else finite(loss),
+        objective_value=None if diverged else finite(o.objective_value),
         gradient_norm=finite(o.gradient_norm),
         iterations=o.iterations,
         evaluations=o.evaluations,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 
 from sciml_backend import catalog, sweep
 from sciml_backend.run import BadRequest, MapName, RunSpec, Status
+from sciml_backend.schedule import settings_of
 
 NAME = MapName("pinn", "convection", "lbfgs")
 TINY: dict[str, Any] = {"model": {"width": 8, "depth": 1}, "settings": {"max_epochs": 2}}
@@ -38,7 +38,7 @@ def changed(default: Any) -> list[Any]:
         return [not default]
     if isinstance(default, int):
         return [default + 1, 1_234_567]
-    return [default / 3, default * 0.95] if isinstance(default, float) else []
+    return [default / 3 or 1 / 3, default * 0.95 or 0.1] if isinstance(default, float) else []
 
 
 def differing() -> list[tuple[MapName, dict[str, Any]]]:
@@ -50,10 +50,10 @@ def differing() -> list[tuple[MapName, dict[str, Any]]]:
         (MapName("pinn", "reaction_diffusion", "lbfgs"), {"coefficients": {"rho": [5.0], "nu": [1 / 3]}}),
         (NAME, {"model": {"width": 100}}),
     ]
-    for strategy, entry in catalog.entries("strategies").items():
+    for strategy in catalog.entries("strategies"):
         name = MapName("pinn", "convection", strategy)
-        for f in fields(entry.cls):
-            cases += [(name, {"settings": {f.name: v}}) for v in changed(f.default)]
+        for setting, known in settings_of(strategy).items():
+            cases += [(name, {"settings": {setting: v}}) for v in changed(known.default)]
     return cases
 
 

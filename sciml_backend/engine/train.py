@@ -22,12 +22,16 @@ from sciml_backend.strategy import Step, Strategy
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one row ended: its weights, its numbers and its curve. ``row`` counts from 0 in the batch as it was given."""
+    """How one row ended: its weights, its numbers and its curve. ``row`` counts from 0 in the batch as it was given.
+
+    ``objective_value`` and ``gradient_norm`` are of what the strategy minimised last, which need not be the objective.
+    """
 
     row: int
     status: Status
     reason: str
     theta: Tensor
+    objective_value: float
     gradient_norm: float
     iterations: int
     evaluations: int
@@ -132,8 +136,9 @@ def _phase(
             logged = np.arange(len(active)) if due(iteration) else ended.nonzero()[0]
             _log(objective.rows(logged), rows, active[logged], theta[logged], on_log)
             if on_snapshot is not None:
-                errors = [rows[a].curve.test_error[-1] for a in active]
-                on_snapshot(Snapshot([int(a) for a in active], iteration, [float(x) for x in step.loss], errors))
+                curves = [rows[a].curve for a in active]
+                losses, errors = [c.train_loss[-1] for c in curves], [c.test_error[-1] for c in curves]
+                on_snapshot(Snapshot([int(a) for a in active], iteration, losses, errors))
         if not ended.any():
             continue
         for place in np.flatnonzero(ended).tolist():
@@ -164,6 +169,7 @@ def _outcome(row: int, r: _Row, step: Step[Any], position: int) -> Outcome:
         status=step.status[position],
         reason=step.reason[position],
         theta=step.theta[position].clone(),
+        objective_value=float(step.loss[position]),
         gradient_norm=float(step.gradient_norm[position]),
         iterations=r.iterations,
         evaluations=r.evaluations,

@@ -136,6 +136,7 @@ class FusedTerm:
         coefficient, points = (_of_rows(shared, rows) for shared in (self.coefficient, self.points))
         weights = self.weight if weight is None else weight.to(self.dtype)[:, None] * self.weight
         b, p = theta.shape
+        linear = None if linear is None else linear.expand(b, -1).contiguous()
         self._call(
             ctypes.byref(self._term),
             _INT(b),
@@ -151,7 +152,7 @@ class FusedTerm:
             _INT(coefficient.shape[2]),
             _INT(self.per_site),
             _pointer(weights),
-            _INT(0 if weight is None else self.sites),
+            _INT(_stride(weights) if weight is not None else 0),
             _pointer(linear),
             _pointer(cotangent),
             _pointer(loss),

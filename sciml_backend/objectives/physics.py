@@ -27,6 +27,7 @@ from sciml_backend.model import Block, Model
 from sciml_backend.objective import Index, Objective
 from sciml_backend.problem import Array, Field, Nodes, Point, Problem, Term, as_point, grid_points
 from sciml_backend.run import BadRequest
+from sciml_backend.strategy import Difficulty
 
 PIECE = {"cpu": 512, "cuda": 65_536}
 """Points that the differentiable path works off at a time, by device: what stays in cache, or fits beside B rows."""
@@ -168,12 +169,19 @@ class Physics(Objective):
     def chunk(self) -> int:  # type: ignore[override]
         return int(getattr(self._kernels[0], "chunk", 0)) if self._kernels else 0
 
+    @property
+    def difficulty(self) -> Difficulty:
+        axis, chosen = self.problem.axis, slice(None) if self._chosen is None else self._chosen.numpy()
+        return Difficulty(axis.name, max(axis.axis), self.coefficients[axis.name][chosen])
+
     # -- which runs ---------------------------------------------------------------------------------------------
 
     def rows(self, index: Index) -> Self:
         chosen = torch.as_tensor(np.asarray(index), dtype=torch.long)
         other = copy(self)  # terms, kernels and known solutions are shared
         other._chosen = chosen if self._chosen is None else self._chosen[chosen]
+        for given in ("_weights", "_multipliers", "_linear"):  # these are of the present rows, all else of those built
+            setattr(other, given, {name: _of(rows, chosen) for name, rows in getattr(self, given).items()})
         other.runs = len(chosen)
         return other
 
@@ -196,9 +204,9 @@ class Physics(Objective):
         return other
 
     def _moved(self, coefficients: Mapping[str, Any], points: Mapping[str, Array]) -> Self:
-        """The same for its present rows alone, at other coefficients and points."""
+        """The same at other coefficients and points."""
         other = copy(self)
-        if coefficients or points or self._chosen is not None:
+        if coefficients or points:
             chosen = slice(None) if self._chosen is None else self._chosen.numpy()
             other = type(self)(
                 self.problem,
@@ -209,9 +217,8 @@ class Physics(Objective):
                 device=self.device,
                 fused=self.wants_fused,
             )
-            for kept in ("_weights", "_multipliers", "_linear"):
-                setattr(other, kept, {name: rows[chosen] for name, rows in getattr(self, kept).items()})
             other._solutions, other._grid_kernels = self._solutions, self._grid_kernels
+            other._weights, other._multipliers, other._linear = self._weights, self._multipliers, self._linear
         return other
 
     def _kernel_of(self, name: str) -> Any:
@@ -253,12 +260,12 @@ class Physics(Objective):
         ]
 
     def _partial(self, theta: Tensor, term: _TermAt, piece: slice) -> Tensor:
-        residual, name, index = self._term_residual(term, theta, piece), term.term.name, self._index(theta)
+        residual, name = self._term_residual(term, theta, piece), term.term.name
         part = residual.square().sum(-1) / term.n
         if name in self._weights:
-            part = part * _of(self._weights[name], index).to(part)
+            part = part * self._weights[name].to(part)
         if name in self._multipliers:
-            part = part + (_of(self._multipliers[name], index).to(part)[:, piece] * residual).sum(-1) / term.n
+            part = part + (self._multipliers[name].to(part)[:, piece] * residual).sum(-1) / term.n
         return part
 
     # -- verbs --------------------------------------------------------------------------------------------------
@@ -291,14 +298,14 @@ class Physics(Objective):
         loss = torch.zeros(theta.shape[0], dtype=torch.float64)
         total = torch.zeros_like(theta) if gradient else None
         for term, kernel in zip(self._terms, self._kernels, strict=True):
-            weight, linear = (kept.get(term.term.name) for kept in (self._weights, self._linear))
+            weight, linear = (given.get(term.term.name) for given in (self._weights, self._linear))
             kernel(
                 theta,
                 loss,
                 rows=index,
                 gradient=total,
-                weight=None if weight is None else _of(weight, index),
-                linear=None if linear is None else _of(linear, index).contiguous(),
+                weight=weight,
+                linear=linear,
             )
         return loss.to(self.dtype), cast(Tensor, total)
 
@@ -421,9 +428,8 @@ class Physics(Objective):
         return runs * size * (graph * width * layers * 8 + 4 * self.parameters)
 
 
-def _of(rows: Tensor, index: Tensor | None) -> Tensor:
-    """These of the rows; all when None."""
-    return rows if index is None else rows[index.to(rows.device)]
+def _of(rows: Tensor, index: Tensor) -> Tensor:
+    return rows[index.to(rows.device)]
 
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:

@@ -1,0 +1,73 @@
+"""Augmented Lagrangian method; Hestenes (1969), Powell (1969); for PINNs as in arXiv 2605.29153, Appendix C.
+
+The constrained terms g become  mean(λ g) + (μ/2) mean(g²)  with a multiplier λ for every point; the others stay mean
+squares. Before each outer iteration λ grows by μ g and then μ by a factor; the first one starts from λ = μ g too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml_backend.linalg.row_wise import Integers
+from sciml_backend.run import BadRequest, setting
+from sciml_backend.strategy import Outer, Posable, State, Strategy, part
+
+
+@dataclass
+class Multipliers(State):
+    """λ by constrained term, each (B, n), and the penalty μ (B,) of the present stage."""
+
+    multiplier: dict[str, Tensor]
+    penalty: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ALM(Outer[Multipliers]):
+    """Augmented Lagrangian (constraints by multipliers, one per point), with another strategy within."""
+
+    label = "ALM"
+    inner: Strategy = part(  # type: ignore[type-arg]
+        "lbfgs",
+        "the strategy that minimises each augmented Lagrangian",
+        max_epochs=1,
+        epoch_iterations=2000,
+        epoch_evaluations=2500,
+    )
+    iterations: int = setting(50, "outer iterations")
+    penalty: float = setting(2.0, "penalty mu at the start")
+    growth: float = setting(1.2, "factor by which mu grows before each outer iteration")
+    constrained: str = setting("boundary+initial", "terms that are constraints, joined by +")
+
+    def __post_init__(self) -> None:
+        self._require("iterations", "penalty", "growth", above=0)
+
+    def context(self, objective: Posable, theta: Tensor) -> Multipliers:
+        residuals = objective.residuals(theta)
+        terms = self.constrained.split("+")
+        if unknown := [name for name in terms if name not in residuals]:
+            raise BadRequest(
+                f"ALM: there is no term {unknown[0]!r} to constrain; this loss has {', '.join(residuals)}."
+            )
+        nothing = {name: torch.zeros_like(residuals[name]) for name in terms}
+        start = Multipliers(nothing, torch.full((len(theta),), self.penalty, dtype=torch.float64))
+        return self._raised(start, residuals)
+
+    def next(self, objective: Posable, theta: Tensor, context: Multipliers) -> Multipliers:
+        return self._raised(context, objective.residuals(theta))
+
+    def _raised(self, context: Multipliers, residuals: dict[str, Tensor]) -> Multipliers:
+        multiplier = {
+            name: old + context.penalty.to(old)[:, None] * residuals[name] for name, old in context.multiplier.items()
+        }
+        return Multipliers(multiplier, context.penalty * self.growth)
+
+    def pose(self, objective: Posable, context: Multipliers) -> Posable:
+        half = {name: context.penalty / 2 for name in context.multiplier}
+        return objective.given(weights=half, multipliers=context.multiplier)
+
+    def stages(self, context: Multipliers) -> Integers:
+        return np.full(len(context.penalty), self.iterations)

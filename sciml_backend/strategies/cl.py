@@ -1,0 +1,61 @@
+"""Curriculum learning in the coefficient; Krishnapriyan et al. (2021), arXiv:2109.01050, section 5.
+
+The coefficient that makes the problem hard starts at zero and rises by equal steps to its target; the weights of a
+stage are the start of the next one, and the collocation points stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from sciml_backend.linalg.row_wise import Floats, Integers
+from sciml_backend.run import setting
+from sciml_backend.strategy import Outer, Posable, State, Strategy, part
+
+
+@dataclass
+class Lesson(State):
+    """The coefficient of the present stage, its target, and the step between stages, each (B,)."""
+
+    value: Floats
+    target: Floats
+    step: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class CL(Outer[Lesson]):
+    """Curriculum learning (easy coefficients first), with another strategy within."""
+
+    label = "CL"
+    inner: Strategy = part(  # type: ignore[type-arg]
+        "lbfgs",
+        "the strategy that minimises each stage's loss",
+        max_epochs=1,
+        epoch_iterations=2000,
+        epoch_evaluations=2500,
+    )
+    lessons: int = setting(140, "steps from zero to the largest coefficient of the map's axis")
+
+    def __post_init__(self) -> None:
+        self._require("lessons", above=0)
+
+    def context(self, objective: Posable, theta: Tensor) -> Lesson:
+        hard = objective.difficulty
+        step = np.full(len(theta), hard.largest / self.lessons)
+        return Lesson(np.zeros(len(theta)), hard.values.copy(), step)
+
+    def next(self, objective: Posable, theta: Tensor, context: Lesson) -> Lesson:
+        # Counted, not added up, so that the last step is not one of rounding.
+        done = np.round(context.value / context.step) + 1
+        value = done * context.step
+        reached = value > context.target - 1e-6 * context.step
+        return Lesson(np.where(reached, context.target, value), context.target, context.step)
+
+    def pose(self, objective: Posable, context: Lesson) -> Posable:
+        return objective.given(coefficients={objective.difficulty.name: context.value})
+
+    def stages(self, context: Lesson) -> Integers:
+        return 1 + np.ceil(context.target / context.step - 1e-6).astype(np.int64)
