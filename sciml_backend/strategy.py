@@ -8,7 +8,7 @@ strategy minimises a succession of other objectives with a strategy that it is g
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -37,6 +37,18 @@ class Minimisable(Protocol):
         ...
 
     def rows(self, index: Integers, /) -> Minimisable:
+        """The same objective for these rows only, in this order."""
+        ...
+
+
+class Curved(Minimisable, Protocol):
+    """What a strategy of second order asks of an objective."""
+
+    def hessian_at(self, theta: Tensor, /) -> Callable[[Tensor], Tensor]:
+        """v (B, P) to the Hessian at theta (B, P) times v."""
+        ...
+
+    def rows(self, index: Integers, /) -> Curved:
         """The same objective for these rows only, in this order."""
         ...
 

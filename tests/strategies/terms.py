@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,9 @@ class Terms:
             for row, own in enumerate(theta)
         ]
         return torch.stack(rows)
+
+    def hessian_at(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
+        return partial(self.hessian_times, theta)
 
 
 def least_squares() -> dict[str, Residual]:
