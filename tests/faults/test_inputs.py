@@ -1,0 +1,68 @@
+"""Some of the generated inputs, and those that were once answered wrongly; ``make faults`` generates thousands."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from jobs import __main__ as jobs
+from sciml_backend import __main__ as backend
+from sciml_backend import paths
+from sciml_backend.run import BadRequest
+from sciml_backend.store.batch import read_header
+from tests.faults.inputs import INPUTS, batch
+from tests.faults.world import World
+
+
+@pytest.fixture
+def world(tmp_path):
+    with World(tmp_path) as made:
+        yield made
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_what_is_refused_is_refused_with_one_sentence_and_changes_nothing(kind, world):
+    tried, problems = INPUTS[kind](world, 60)
+    assert tried >= 60 and not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize(
+    "words", [["list", "--limit", "9" * 25], ["priority", "x", "-" + "9" * 25], ["logs", "x", "--lines=x"]]
+)
+def test_a_number_that_nobody_can_mean_is_refused(words, world, capsys):
+    with pytest.raises(SystemExit) as end:
+        jobs.main(words)
+    assert end.value.code == 2 and "whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("main", "words"), [(jobs.main, ["cancel", "\udcff"]), (backend.main, ["import", "\udcff"])])
+def test_bytes_that_are_no_text_are_refused(main, words, world, capsys):
+    assert main(words) == 2
+    assert "bytes that are not UTF-8, in '\\udcff'" in capsys.readouterr().err
+
+
+def test_an_unknown_diagnostic_is_refused_before_it_is_queued(world, capsys):
+    words = ["submit", "pinn/convection/lbfgs", "--set", "beta=5", "--data", "100", "--what", "horoscope"]
+    assert jobs.main(words) == 2
+    assert "horoscope" in capsys.readouterr().err and not world.control.jobs()
+
+
+@pytest.mark.parametrize(
+    "entry", [{"written_at": []}, {"written_at": None}, {"members": [{"batch_id": [], "cells": "", "n_rows": 1}]}]
+)
+def test_a_header_of_other_types_never_reaches_the_spool(entry, world, capsys):
+    """One that did kept the store from taking in anything."""
+    file = batch(world)
+    table = pq.read_table(file)
+    header = json.loads(table.schema.metadata[b"atlas"]) | entry
+    strange = world.folder / "strange.parquet"
+    pq.write_table(table.replace_schema_metadata({"atlas": json.dumps(header)}), strange)
+    assert backend.main(["import", str(strange)]) == 2
+    assert "not a results file of Regime Atlas" in capsys.readouterr().err and not list(paths.spool_new().glob("*"))
+
+
+def test_a_column_that_is_there_twice_is_named(world):
+    table = pq.read_table(batch(world))
+    pq.write_table(table.append_column("status", table.column("status")), world.folder / "twice.parquet")
+    with pytest.raises(BadRequest, match="twice or in another type, the column.s. status"):
+        read_header(world.folder / "twice.parquet")
