@@ -17,6 +17,7 @@ from sciml_backend import paths
 from sciml_backend.store.backup import backups
 from sciml_backend.store.batch import read_header
 from sciml_backend.store.connection import Store
+from tests.cluster import Cluster, write_certificate
 from tests.faults.disk import ballast, small_disk
 from tests.faults.world import COMPUTED, Impossible, World
 
@@ -27,12 +28,17 @@ Row = Callable[[World, int], int]
 ROWS: dict[str, Row] = {}
 """By title; a row returns how many faults it injected."""
 
+BRIEF: list[str] = []
+"""Titles of those that are short enough for ``make test``."""
 
-def row(title: str) -> Callable[[Row], Row]:
+
+def row(title: str, *, brief: bool = True) -> Callable[[Row], Row]:
     """Enter a row into the programme."""
 
     def enter(act: Row) -> Row:
         ROWS[title] = act
+        if brief:
+            BRIEF.append(title)
         return act
 
     return enter
@@ -261,3 +267,37 @@ def tabs(world: World, n: int) -> int:
     delivered = [cell for path in paths.spool_done().glob("*.parquet") for cell in read_header(path).cells]
     world.twice += len(delivered) - len(set(delivered))
     return n
+
+
+@row("kill -9 of the workers, the scheduler and the owner of a cluster", brief=False)
+def cluster(world: World, n: int) -> int:
+    certificates = world.folder / "certificates"
+    write_certificate(certificates)
+    made = Cluster.at_free_port(certificates, world.folder)
+    world.on_exit.callback(made.close)
+    world.set(**made.settings)
+    made.scheduler()
+    for name in WORKERS:
+        made.worker(name)
+    for k in range(n):
+        if world.owner is None:
+            world.start()
+        world.submit(24, seconds=0.05)
+        world.submit(24, seconds=0.05)
+        time.sleep(world.random.uniform(0.0, 3.0))
+        victim = (*WORKERS, "scheduler", "owner")[k % 4]
+        if victim == "owner":
+            world.kill()
+            continue
+        # Workers end by themselves with their scheduler, but take their time.
+        ended = [victim, *WORKERS] if victim == "scheduler" else [victim]
+        for name in ended:
+            made.kill(name)
+        world.count_orphans()
+        for name in ended:
+            made.scheduler() if name == "scheduler" else made.worker(name)
+    world.finish()
+    return n
+
+
+WORKERS = "one", "two"

@@ -175,13 +175,21 @@ class World:
         """Wait for the owner's end, then for that of all it started."""
         assert self.owner is not None
         self.owner.communicate(timeout=60)
+        self.owner = None
+        self.count_orphans()
+
+    def count_orphans(self) -> None:
+        """Count what has outlived who started it for more than ORPHAN_SECONDS, and end it."""
         end = time.monotonic() + ORPHAN_SECONDS
-        while (left := self.processes()) and time.monotonic() < end:
+        while (left := self.orphaned()) and time.monotonic() < end:
             time.sleep(0.02)
         self.orphans += len(left)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
-        self.owner = None
+
+    def orphaned(self) -> list[int]:
+        """Live processes of this installation that do not descend from this one any more."""
+        return [pid for pid in self.processes() if not _descends(pid, os.getpid())]
 
     def processes(self) -> list[int]:
         """Live processes of this installation other than this one."""
@@ -233,7 +241,7 @@ class World:
         self.owner.communicate(timeout=60)
         assert self.owner.returncode == 0
         self.owner = None
-        self.until(lambda: not self.processes(), seconds=ORPHAN_SECONDS)
+        self.until(lambda: not self.orphaned(), seconds=ORPHAN_SECONDS)
 
     # --- audit -------------------------------------------------------------------------------------------------------
 
@@ -257,6 +265,15 @@ class World:
         path = self.folder / "errors.txt"
         path.touch()
         return path
+
+
+def _descends(pid: int, ancestor: int) -> bool:
+    while pid > 1 and pid != ancestor:
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended meanwhile
+            return True
+    return pid == ancestor
 
 
 def _command(pid: int) -> bytes:
