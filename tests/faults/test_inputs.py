@@ -4,12 +4,15 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from jobs import __main__ as jobs
+from pages import services
 from sciml_backend import __main__ as backend
-from sciml_backend import paths
+from sciml_backend import paths, record
 from sciml_backend.run import BadRequest
 from sciml_backend.store.batch import read_header
+from sciml_backend.store.connection import Store
 from tests.faults.inputs import INPUTS, batch
 from tests.faults.world import World
 
@@ -66,3 +69,40 @@ def test_a_column_that_is_there_twice_is_named(world):
     pq.write_table(table.append_column("status", table.column("status")), world.folder / "twice.parquet")
     with pytest.raises(BadRequest, match="twice or in another type, the column.s. status"):
         read_header(world.folder / "twice.parquet")
+
+
+def test_a_measurement_of_no_rows_is_refused(world, capsys):
+    """It once measured a million."""
+    assert backend.main(["bench", "store", "--rows", "0"]) == 2
+    assert "--rows is at least 1, got 0" in capsys.readouterr().err
+
+
+ODD_LINKS = [
+    {"family": "nothing", "problem": "", "strategy": "é" * 300, "variant": "@@", "source": "dreamt"},
+    {"x": "nan", "y": "1e308", "rule": "x", "f_train": "-1", "high": "inf"},
+    {"x": "1e400", "y": "-5", "seed": "9" * 25, "show": "spectrum", "radius": "7"},
+    {"x": "5", "y": "100", "seed": "-3", "show": "opinion", "along": "seconds"},
+    {
+        "source": "published",
+        "x": "5",
+        "y": "100",
+        "marks": "seeds",
+        "rule": "absolute",
+        "t_train": "0",
+        "t_test": "1e9",
+    },
+]
+
+
+@pytest.mark.parametrize("page", ["regime_map", "cell", "jobs", "methods"])
+def test_pages_open_at_any_link(page, world):
+    with Store.open() as store:
+        services.provide(store, record.record())
+        for link in ODD_LINKS:
+            app = AppTest.from_file(str(paths.ROOT / "app.py"), default_timeout=30)
+            app.run()
+            app.switch_page(f"pages/{page}.py")
+            for key, value in link.items():
+                app.query_params[key] = value
+            app.run()
+            assert not app.exception, (link, app.exception)
