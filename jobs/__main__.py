@@ -12,7 +12,7 @@ from types import FrameType
 
 from jobs import queue
 from jobs.job import JobInfo, Usage
-from sciml_backend.command import add_runs, plan, require_text
+from sciml_backend.command import add_runs, complain, plan, require_text
 from sciml_backend.run import BadRequest
 
 LARGEST = 10**9
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_text(sys.argv[1:] if arguments is None else arguments)
         command(asked)
     except BadRequest as problem:
-        print(problem, file=sys.stderr)
+        complain(problem)
         return 2
     return 0
 

@@ -10,7 +10,7 @@ import pkgutil
 import sys
 
 from sciml_backend import __version__, commands
-from sciml_backend.command import Command, require_text, show
+from sciml_backend.command import Command, complain, require_text, show
 from sciml_backend.run import BadRequest
 
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         require_text(sys.argv[1:] if argv is None else argv)
         show(args.command, args.command.execute(args), as_json=args.json)
     except BadRequest as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     except KeyboardInterrupt:
         print("Stopped; what was finished is kept.", file=sys.stderr)

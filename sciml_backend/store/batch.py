@@ -168,9 +168,12 @@ def _finished_cells(path: str, _changed_at: int, _size: int) -> Mapping[str, str
 
 
 def read_columns(path: Path, columns: list[str], *, cell_id: str | None = None) -> list[dict[str, Any]]:
-    """Rows of a batch as dicts of the named columns, all of them or one cell's."""
+    """Rows of a batch as dicts of the named columns, all of them or one cell's; raises ArrowException or OSError."""
     table = pq.read_table(path, columns=columns, filters=[("cell_id", "==", cell_id)] if cell_id else None)
-    rows: list[dict[str, Any]] = table.to_pylist()
+    try:
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except UnicodeDecodeError as error:  # Arrow takes a text for granted
+        raise pa.ArrowInvalid(f"a text is not UTF-8: {error}") from None
     return rows
 
 

@@ -53,7 +53,10 @@ def main() -> int:
             tried, problems = generate(world, asked.inputs)
             seconds = time.monotonic() - start
             print(
-                f"{title:<66} {tried:>5} {len(problems):>6} {'':>34} {seconds:>7.0f}", *problems, sep="\n", flush=True
+                f"{title:<66} {tried:>5} {len(problems):>6} {'':>34} {seconds:>7.0f}",
+                *(f"  {problem[:120]} … {problem[-240:]}" for problem in problems),
+                sep="\n",
+                flush=True,
             )
             sound &= not problems
     return 0 if sound else 1

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -64,11 +65,32 @@ def test_a_header_of_other_types_never_reaches_the_spool(entry, world, capsys):
     assert "not a results file of Regime Atlas" in capsys.readouterr().err and not list(paths.spool_new().glob("*"))
 
 
+def test_a_text_that_is_not_utf_8_is_one_sentence(world, capsys):
+    table = pq.read_table(batch(world))
+    strange = pa.array([b"\xed\xa0"] * table.num_rows).view(pa.string())
+    place = table.schema.get_field_index("reason")
+    pq.write_table(table.set_column(place, "reason", strange), world.folder / "strange.parquet")
+    assert backend.main(["import", str(world.folder / "strange.parquet")]) == 2
+    assert "its data cannot be read (a text is not UTF-8" in capsys.readouterr().err
+
+
 def test_a_column_that_is_there_twice_is_named(world):
     table = pq.read_table(batch(world))
     pq.write_table(table.append_column("status", table.column("status")), world.folder / "twice.parquet")
     with pytest.raises(BadRequest, match="twice or in another type, the column.s. status"):
         read_header(world.folder / "twice.parquet")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["import", "a\nb"], "There is no results file a\\nb; check the path.\n"),
+        (["backup", "--restore", "é" * 300], f"{'é' * 300} is not a backup: File name too long.\n"),
+    ],
+)
+def test_a_name_that_no_file_has_is_one_sentence(words, sentence, world, capsys):
+    assert backend.main(words) == 2
+    assert capsys.readouterr().err == sentence
 
 
 def test_a_measurement_of_no_rows_is_refused(world, capsys):
