@@ -12,8 +12,11 @@ from types import FrameType
 
 from jobs import queue
 from jobs.job import JobInfo, Usage
-from sciml_backend.command import add_runs, plan
+from sciml_backend.command import add_runs, complain, plan, require_text
 from sciml_backend.run import BadRequest
+
+LARGEST = 10**9
+"""Beyond it no number on the command line makes sense, nor would the control store hold much larger ones."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,9 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], None] = asked.command
     try:
+        require_text(sys.argv[1:] if arguments is None else arguments)
         command(asked)
     except BadRequest as problem:
-        print(problem, file=sys.stderr)
+        complain(problem)
         return 2
     return 0
 
@@ -38,18 +42,20 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(command=command)
         return made
 
-    add("list", _list, "Show jobs: active ones first, then the newest.").add_argument("--limit", type=int, default=50)
+    add("list", _list, "Show jobs: active ones first, then the newest.").add_argument(
+        "--limit", type=_whole, default=50
+    )
     _describe_submit(add("submit", _submit, "Queue cells for training, or a diagnostic of trained cells."))
     add("cancel", _cancel, "Stop a job; what it finished stays.").add_argument("job_id")
     add("retry", _retry, "Try a job now that waits for its next try.").add_argument("job_id")
     add("requeue", _requeue, "Queue a dead or cancelled job again.").add_argument("job_id")
     priority = add("priority", _priority, "Serve a job before or after others.")
     priority.add_argument("job_id")
-    priority.add_argument("priority", type=int, help="higher goes first; jobs start with 0")
+    priority.add_argument("priority", type=_whole, help="higher goes first; jobs start with 0")
     add("usage", _usage, "Show what everyone's jobs took, by kind of device.")
     logs = add("logs", _logs, "Show the end of a job's log.")
     logs.add_argument("job_id")
-    logs.add_argument("--lines", type=int, default=50)
+    logs.add_argument("--lines", type=_whole, default=50)
     add("bench", _bench, "Measure how fast jobs start, stop and are listed here.")
     work = add("work", _work, "Dispatch jobs from here, without a server, until interrupted.")
     work.add_argument("--until-done", action="store_true", help="end when no job is left")
@@ -60,8 +66,18 @@ def _describe_submit(parser: argparse.ArgumentParser) -> None:
     add_runs(parser, many=True)
     parser.add_argument("--device", help="cpu, cuda or cuda:N")
     parser.add_argument("--what", metavar="DIAGNOSTIC", help="examine the trained cells instead of training")
-    parser.add_argument("--priority", type=int, default=0, help="higher goes first")
+    parser.add_argument("--priority", type=_whole, default=0, help="higher goes first")
     parser.add_argument("--by", default="", help="who asks")
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if abs(number) > LARGEST:
+        raise argparse.ArgumentTypeError(f"a whole number between -{LARGEST:,} and {LARGEST:,} is wanted, got {text}")
+    return number
+
+
+_whole.__name__ = "whole number"  # as argparse calls it
 
 
 def _list(asked: argparse.Namespace) -> None:
@@ -75,9 +91,12 @@ def _list(asked: argparse.Namespace) -> None:
 
 
 def _submit(asked: argparse.Namespace) -> None:
+    from sciml_backend import catalog
+
     cells = plan(asked)
     common = {"device": asked.device, "requested_by": asked.by, "priority": asked.priority}
     if asked.what:
+        catalog.entry("diagnostics", asked.what)
         jobs = [queue.submit_diagnostic(cell, asked.what, **common) for cell in cells]
     else:
         jobs = [queue.submit_training(cells, **common)]

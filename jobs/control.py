@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +29,6 @@ MIGRATIONS = sorted(Path(__file__).with_name("migrations").glob("*.sql"))
 
 SCHEMA_VERSION = len(MIGRATIONS)
 BUSY_SECONDS = 10.0
-LONGEST_WAIT = 3600.0
-"""Seconds; no job waits longer than this for another try."""
 
 Value = str | int | float | None
 
@@ -38,6 +36,13 @@ Value = str | int | float | None
 def now() -> str:
     """UTC in ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+_OUT_OF_REACH = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY,
+}  # fmt: skip
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,7 @@ class Ticket:
     seconds: float
     gpu: float
     device: str
+    not_before: float | None
 
     @property
     def engine_key(self) -> str:
@@ -79,7 +85,10 @@ class Ticket:
 
 
 class ControlStore:
-    """The queue's memory in ``path``; made on first use."""
+    """The queue's memory in ``path``; made on first use.
+
+    Every operation raises BadRequest when the file cannot be used: its disk is full, it is locked or damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -89,8 +98,11 @@ class ControlStore:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep one connection for all that this thread asks meanwhile: to open one takes longer than most questions."""
-        with self._open() as self._held.db:
+        """Keep one connection for all that this thread asks meanwhile: to open one takes longer than most questions.
+
+        SQLite's files beside the store stay as long, so that a full disk stops no reader.
+        """
+        with self._explained(), closing(self._connect()) as self._held.db:
             try:
                 yield
             finally:
@@ -98,9 +110,14 @@ class ControlStore:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        if (held := getattr(self._held, "db", None)) is not None:
-            yield held
-            return
+        with self._explained():
+            if (held := getattr(self._held, "db", None)) is not None:
+                yield held
+                return
+            with closing(self._connect()) as db:
+                yield db
+
+    def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
@@ -108,9 +125,25 @@ class ControlStore:
             db.execute("PRAGMA synchronous = FULL")
             if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
                 self._migrate(db)
-            yield db
-        finally:
+        except BaseException:
             db.close()
+            raise
+        return db
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say in a sentence what keeps us from the file; an error in our own SQL stays what it is."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if primary in _DAMAGED:
+                remedy = "stop the server, then put a backup back with `python -m sciml_backend backup --restore`."
+            elif primary in _OUT_OF_REACH:
+                remedy = "see that its disk has room and that this user may write there."
+            else:
+                raise
+            raise BadRequest(f"Job control in {self.path} cannot be used ({error}); {remedy}") from None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -337,15 +370,6 @@ class ControlStore:
                 (now(), time.time() + lease, n_done, _text(progress), ticket.job_id, ticket.attempt, *ON_A_WORKER),
             )
 
-    def due(self) -> list[Ticket]:
-        """Jobs in RETRY_WAIT whose waiting time is over."""
-        with self._open() as db:
-            # A wait that is longer than any is a clock that was set back.
-            query = "SELECT * FROM job WHERE state = ? AND NOT not_before BETWEEN ? AND ?"
-            return [
-                _ticket(row) for row in db.execute(query, (State.RETRY_WAIT, time.time(), time.time() + LONGEST_WAIT))
-            ]
-
     def note(self, key: str, value: str) -> None:
         """Write a line of ``meta``."""
         with self._transaction() as db:
@@ -376,10 +400,11 @@ def _immediate(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # SQLite has rolled back by itself when the disk was full
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 def _marks(values: Sequence[Any] | Mapping[str, Any]) -> str:
@@ -413,7 +438,7 @@ def _info(row: sqlite3.Row) -> JobInfo:
 
 
 def _ticket(row: sqlite3.Row) -> Ticket:
-    same = ("job_id", "kind", "attempt", "failures", "max_attempts", "shrink", "seconds", "gpu", "device")
+    same = ("job_id", "kind", "attempt", "failures", "max_attempts", "shrink", "seconds", "gpu", "device", "not_before")
     return Ticket(
         **{name: row[name] for name in same},
         state=State(row["state"]),

@@ -13,6 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 ACTOR = "dispatcher"
 PAUSED, DEVICES = "paused", "devices"
+SPREAD = 0.5, 1.5
+"""Waits are this many times what they should be, at random, so that what failed together is not tried together."""
 LOOK_AHEAD = 32
 """How many waiting jobs are looked at in one round."""
 SILENT = Outcome(
@@ -79,7 +82,8 @@ class Dispatcher:
         self._begun: dict[str, float] = {}
         self._noted: dict[str, tuple[Message, float]] = {}
         self._curves: dict[str, LiveCurves] = {}
-        self._paused = ""
+        self._due: dict[str, float] = {}
+        self._paused, self._complaint = "", ""
         self._told, self._told_at = "", -math.inf
         self._stop = threading.Event()
         self.engine.on_progress(self._hear)
@@ -99,22 +103,35 @@ class Dispatcher:
     # --- the thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        try:
-            self._guarded(self._take_over)
-            while not self._stop.is_set():
-                self._guarded(self._tick)
-                self._stop.wait(self.pace.tick)
-        finally:
-            self.engine.close(grace=self.pace.stop)
-            if not self.engine.outlives_us:
-                self._guarded(self._return_to_queue, "the dispatcher was stopped")
-            self._guarded(self._ownership.release)
+        with ExitStack() as held:
+            try:
+                connected = taken_over = False
+                while not self._stop.is_set():
+                    connected = connected or self._guarded(held.enter_context, self.control.held())
+                    taken_over = taken_over or (connected and self._guarded(self._take_over))
+                    if taken_over:
+                        self._guarded(self._tick)
+                    self._stop.wait(self.pace.tick)
+            finally:
+                self.engine.close(grace=self.pace.stop)
+                if not self.engine.outlives_us:
+                    self._guarded(self._return_to_queue, "the dispatcher was stopped")
+                self._guarded(self._ownership.release)
 
-    def _guarded(self, action: Any, *arguments: Any) -> None:
+    def _guarded(self, action: Any, *arguments: Any) -> bool:
+        """Whether it worked; a full disk or a busy file now is no reason to leave the jobs alone for ever."""
         try:
             action(*arguments)
-        except Exception:  # a full disk or a busy file now is no reason to leave the jobs alone for ever
+        except BadRequest as problem:
+            if str(problem) != self._complaint:
+                logger.warning("The dispatcher could not finish a round (%s); it goes on.", problem)
+            self._complaint = str(problem)
+            return False
+        except Exception:
             logger.exception("The dispatcher could not finish a round; it goes on.")
+            return False
+        self._complaint = ""
+        return True
 
     def _hear(self, key: str, message: Message) -> None:
         self._heard[key] = time.monotonic()
@@ -122,18 +139,13 @@ class Dispatcher:
             self._messages[key] = message
 
     def _tick(self) -> None:
-        with self.control.held():
-            self._round()
-
-    def _round(self) -> None:
         watched = self.control.tickets(ON_A_WORKER)
         outcomes = self.engine.status([ticket.engine_key for ticket in watched])
         for ticket in watched:
             self._watch(ticket, outcomes.get(ticket.engine_key, LOST))
         for ticket in self.control.tickets([State.INGESTING]):
             self._confirm(ticket)
-        for ticket in self.control.due():
-            self.control.move(ticket, State.QUEUED, actor=ACTOR, detail="tried again")
+        self._try_again()
         self._start_what_fits()
         self._tell_of_devices()
 
@@ -157,6 +169,18 @@ class Dispatcher:
                 self.control.move(ticket, State.INGESTING, actor=ACTOR, changes=spent)
             else:
                 self.control.move(ticket, State.QUEUED, actor=ACTOR, detail=reason, changes=spent)
+
+    def _try_again(self) -> None:
+        """Queue what has waited long enough by a clock that nobody can set; that of the day says what was left."""
+        waiting, moment = self.control.tickets([State.RETRY_WAIT]), time.monotonic()
+        self._due = {t.engine_key: self._due.get(t.engine_key, moment + self._left(t)) for t in waiting}
+        for ticket in waiting:
+            if moment >= self._due[ticket.engine_key]:
+                self.control.move(ticket, State.QUEUED, actor=ACTOR, detail="tried again")
+
+    def _left(self, ticket: Ticket) -> float:
+        longest = self.pace.longest_retry * SPREAD[1]
+        return min((ticket.not_before or 0.0) - time.time(), longest)
 
     # --- one job -----------------------------------------------------------------------------------------------------
 
@@ -280,7 +304,7 @@ class Dispatcher:
         changes: dict[str, Value] = {**(spent or {}), **error, "failures": failures}
         too_much = outcome.out_of_memory and ticket.shrink > 1
         if outcome.retry and failures < ticket.max_attempts and not too_much:
-            wait = min(self.pace.longest_retry, self.pace.first_retry * 2 ** (failures - 1)) * random.uniform(0.5, 1.5)
+            wait = min(self.pace.longest_retry, self.pace.first_retry * 2 ** (failures - 1)) * random.uniform(*SPREAD)
             shrink = 2 if outcome.out_of_memory else ticket.shrink
             changes |= {"not_before": time.time() + wait, "shrink": shrink}
             self.control.move(ticket, State.RETRY_WAIT, actor=ACTOR, detail=outcome.error_text, changes=changes)

@@ -97,8 +97,10 @@ class JobInfo:
     @property
     def spent(self) -> float:
         """Seconds on devices so far, those of the attempt that runs included."""
-        running = self.state is State.RUNNING and self.started_at is not None
-        return self.seconds + (time.time() - datetime.fromisoformat(str(self.started_at)).timestamp() if running else 0)
+        if self.state is not State.RUNNING or self.started_at is None:
+            return self.seconds
+        since = time.time() - datetime.fromisoformat(self.started_at).timestamp()
+        return self.seconds + max(since, 0.0)  # the clock may have been set back
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict, as printed by the command line: all but the live curves, which are for drawing."""

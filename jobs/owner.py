@@ -37,8 +37,10 @@ class Ownership:
 
     def release(self) -> None:
         """Let another process dispatch."""
-        self._control.note(KEY, "")
-        self._file.close()
+        try:
+            self._control.note(KEY, "")
+        finally:
+            self._file.close()
 
 
 def owner_pid(control: ControlStore) -> int | None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from jobs import kind
 from jobs.engine import BEAT
-from sciml_backend.run import BadRequest
+from sciml_backend.run import BadRequest, NoSpace
 
 PR_SET_PDEATHSIG = 1
 OUT_OF_MEMORY_FIRST = 500
@@ -45,9 +45,9 @@ def main() -> int:
             should_stop=stop.is_set,
         )
     except Exception as error:
+        tell({"event": "error", **describe(error)})  # first: the disk of the log may be full
         if not isinstance(error, BadRequest):
             traceback.print_exc()
-        tell({"event": "error", **describe(error)})
         return 1
     if stop.is_set():
         return STOPPED
@@ -74,10 +74,10 @@ def die_with(parent: int) -> None:
 
 def describe(error: Exception) -> Mapping[str, Any]:
     """An error as a message: one sentence, whether another try may help, and whether it needs a smaller batch."""
-    text = str(error).strip().split("\n")[0]
+    text, name = str(error).strip().split("\n")[0], type(error).__name__
     if isinstance(error, BadRequest):
-        return {"error_class": "BadRequest", "error_text": text, "retry": False, "out_of_memory": False}
-    name = type(error).__name__
+        retry = isinstance(error, NoSpace)
+        return {"error_class": name, "error_text": text, "retry": retry, "out_of_memory": False}
     out_of_memory = isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
     retry = out_of_memory or isinstance(error, OSError) or "CUDA error" in text
     sentence = f"{name}: {text or 'it said nothing'}; the log has the details."

@@ -10,7 +10,7 @@ import pkgutil
 import sys
 
 from sciml_backend import __version__, commands
-from sciml_backend.command import Command, show
+from sciml_backend.command import Command, complain, require_text, show
 from sciml_backend.run import BadRequest
 
 
@@ -44,9 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 after a sentence on what was wrong, 130 when interrupted."""
     args = parser().parse_args(argv)
     try:
+        require_text(sys.argv[1:] if argv is None else argv)
         show(args.command, args.command.execute(args), as_json=args.json)
     except BadRequest as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     except KeyboardInterrupt:
         print("Stopped; what was finished is kept.", file=sys.stderr)

@@ -35,6 +35,17 @@ class Command(ABC):
         """The result as lines for a terminal."""
 
 
+def require_text(words: Sequence[str]) -> None:
+    """Raise BadRequest when a word of a command line is not text: it could be neither stored nor printed."""
+    if strange := [word for word in words if not word.isascii() and word.encode(errors="ignore").decode() != word]:
+        raise BadRequest(f"The command line holds bytes that are not UTF-8, in {ascii(strange[0])}; write it in UTF-8.")
+
+
+def complain(problem: BadRequest) -> None:
+    """Print the sentence on standard error, on one line whatever was typed: what cannot be printed is escaped."""
+    print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(problem)), file=sys.stderr)
+
+
 def add_map(parser: argparse.ArgumentParser) -> None:
     """The positional name of a map."""
     parser.add_argument("map", help="family/problem/strategy[@variant], e.g. pinn/convection/lbfgs")

@@ -52,6 +52,10 @@ class BadRequest(ValueError):
     """A request that cannot be carried out; its text is one sentence for the person who asked."""
 
 
+class NoSpace(BadRequest):
+    """A disk is full: the same request can be carried out once there is room."""
+
+
 @dataclass(frozen=True, order=True)
 class MapName:
     """The name of a map, ``family/problem/strategy[@variant]``.

@@ -23,7 +23,7 @@ class Bench(Command):
         if args.what == "store":
             from sciml_backend.store.bench import bench_store
 
-            rows = args.rows or (100_000 if args.quick else 1_000_000)
+            rows = args.rows if args.rows is not None else 100_000 if args.quick else 1_000_000
             if rows < 1:
                 raise BadRequest(f"--rows is at least 1, got {rows}.")
             return {"store": bench_store(rows, seconds=3.0 if args.quick else 20.0)}

@@ -143,7 +143,10 @@ def restore(folder: Path) -> Restored:
     The control store that is replaced is kept in ``replaced/``. Raises BadRequest, and then nothing has changed, when a
     server or a dispatcher is at work or when the backup differs from its manifest.
     """
-    folder = folder if folder.exists() else _home() / folder
+    try:
+        folder = folder if folder.exists() else _home() / folder
+    except OSError as error:
+        raise BadRequest(f"{folder} is not a backup: {error.strerror}.") from None
     entries = _verified(folder)
     with _alone():
         outcomes = [_put_back(folder / name, entry) for name, entry in entries.items() if name != _CONTROL]

@@ -120,7 +120,7 @@ def _read_header(path: str, _changed_at: int, _size: int) -> Header:
     try:
         footer = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
-        raise BadRequest(f"{name} is not a readable Parquet file ({_first_line(error)}).") from None
+        raise BadRequest(f"{name} is not a readable Parquet file ({first_line(error)}).") from None
     stranger = BadRequest(f"{name} is a Parquet file but not a results file of Regime Atlas; it was left out.")
     try:
         content = json.loads((footer.metadata or {})[b"atlas"])
@@ -137,13 +137,20 @@ def _read_header(path: str, _changed_at: int, _size: int) -> Header:
         raise
     except (AttributeError, KeyError, TypeError, ValueError):
         raise stranger from None
-    if not isinstance(header.cells, list) or {*map(type, [header.batch_id, *header.cells])} != {str}:
+    if not _well_typed(header):
         raise stranger
     if footer.remove_metadata().equals(schema):
         return header
-    if wrong := [f.name for f in schema if f.name not in footer.names or footer.field(f.name).type != f.type]:
-        raise BadRequest(f"{name} lacks, or has in another type, the column(s) {', '.join(wrong)}.")
+    if wrong := [f.name for f in schema if [g.type for g in footer if g.name == f.name] != [f.type]]:
+        raise BadRequest(f"{name} lacks, or has twice or in another type, the column(s) {', '.join(wrong)}.")
     return header
+
+
+def _well_typed(header: Header) -> bool:
+    """Whether the entries, which come from elsewhere, have the types that all who sort and compare them rely on."""
+    texts = [header.batch_id, header.written_at, *(text for m in header.members for text in (m.batch_id, m.cells))]
+    lists = isinstance(header.cells, list) and all(isinstance(m.n_rows, int) for m in header.members)
+    return lists and all(isinstance(text, str) for text in [*texts, *header.cells])
 
 
 @lru_cache(maxsize=20_000)
@@ -151,7 +158,7 @@ def _finished_cells(path: str, _changed_at: int, _size: int) -> Mapping[str, str
     try:
         rows = read_columns(Path(path), ["cell_id", "status", "finished_at"])
     except (pa.ArrowException, OSError) as error:
-        raise BadRequest(f"{Path(path).name} is not a readable Parquet file ({_first_line(error)}).") from None
+        raise BadRequest(f"{Path(path).name} is not a readable Parquet file ({first_line(error)}).") from None
     finished: dict[str, str] = {}
     for row in rows:
         if row["status"] != Status.FAILED.name.lower():
@@ -161,11 +168,15 @@ def _finished_cells(path: str, _changed_at: int, _size: int) -> Mapping[str, str
 
 
 def read_columns(path: Path, columns: list[str], *, cell_id: str | None = None) -> list[dict[str, Any]]:
-    """Rows of a batch as dicts of the named columns, all of them or one cell's."""
+    """Rows of a batch as dicts of the named columns, all of them or one cell's; raises ArrowException or OSError."""
     table = pq.read_table(path, columns=columns, filters=[("cell_id", "==", cell_id)] if cell_id else None)
-    rows: list[dict[str, Any]] = table.to_pylist()
+    try:
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except UnicodeDecodeError as error:  # Arrow takes a text for granted
+        raise pa.ArrowInvalid(f"a text is not UTF-8: {error}") from None
     return rows
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, cut to one line without its full stop."""
     return str(error).strip().split("\n")[0][:160].rstrip(".")

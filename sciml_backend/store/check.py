@@ -21,6 +21,7 @@ from sciml_backend.store.batch import (
     SCHEMAS,
     WITHDRAWALS,
     Header,
+    first_line,
     read_columns,
     read_header,
 )
@@ -49,7 +50,7 @@ def check_batch(path: Path) -> Header:
         rows = read_columns(path, _COLUMNS[header.kind])
         problem = _first_problem(header, rows)
     except (pa.ArrowException, OSError) as error:
-        problem = f"its data cannot be read ({str(error).strip()[:120]})"
+        problem = f"its data cannot be read ({first_line(error)[:120]})"
     if problem:
         raise BadRequest(f"{path.name} was not stored: {problem}.")
     return header
@@ -73,7 +74,7 @@ def _described(check: Callable[[dict[str, Any]], str], rows: list[dict[str, Any]
         try:
             problem = check(row)
         except (BadRequest, ValueError, TypeError, KeyError, AttributeError) as error:
-            problem = f"its identity cannot be read ({error})"
+            problem = f"its identity cannot be read ({first_line(error)})"
         if problem:
             yield f"row {number}: {problem}"
 

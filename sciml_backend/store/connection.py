@@ -15,7 +15,7 @@ import duckdb
 import pandas as pd
 
 from sciml_backend import paths
-from sciml_backend.run import BadRequest, MapName
+from sciml_backend.run import BadRequest, MapName, NoSpace
 from sciml_backend.store import published
 from sciml_backend.store.ingest import Report, load_in_place, take_in
 from sciml_backend.store.merge import Tidied, tidy
@@ -44,6 +44,7 @@ class Store:
         self._traffic = threading.Condition()
         self._open_cursors = 0
         self._rebuilding: int | None = None
+        self._half_made = False
         self._connection = connection
 
     @classmethod
@@ -89,6 +90,8 @@ class Store:
             raise BadRequest("Results in memory are read-only; open the store to add to it.")
         require_space(self._database.parent)
         with self._writing:
+            if self._half_made:
+                return self.rebuild()
             try:
                 return self._take_in(everything)
             except duckdb.Error as error:
@@ -96,16 +99,27 @@ class Store:
         return self.rebuild()
 
     def rebuild(self) -> Report:
-        """Put the index aside and make it anew from the batches."""
+        """Put the index aside and make it anew from the batches; one that the disk had no room for is made next time.
+
+        Raises BadRequest when the disk is nearly full.
+        """
         if self._database is None:
             raise BadRequest("Results in memory have no file to rebuild.")
+        require_space(self._database.parent)
         with self._writing, self._alone():
+            self._half_made = True
             with contextlib.suppress(duckdb.Error):
                 self._connection.close()
             _put_aside(self._database)
-            self._connection = _create(self._database)
+            try:
+                self._connection = _create(self._database)
+                report = self._take_in(everything=True)
+            except duckdb.Error as error:
+                _raise_obstacle(error, self._database)
+                raise
             self._version += 1
-            return self._take_in(everything=True)
+            self._half_made = False
+            return report
 
     def tidy(self) -> Tidied:
         """Merge small batches that have been in the spool for a day, and remove those merged an hour ago or earlier.
@@ -148,9 +162,10 @@ class Store:
         except duckdb.Error as error:
             if self._database is None:
                 raise
-            _raise_unless_damage(error, self._database)
+            if not self._half_made:
+                _raise_unless_damage(error, self._database)
         with self._writing:
-            if connection is self._connection:  # the first thread to meet the damage rebuilds for all
+            if connection is self._connection or self._half_made:  # the first to meet the damage rebuilds for all
                 self.rebuild()
         with self.cursor() as cursor:
             return ask(cursor)
@@ -252,7 +267,7 @@ def _raise_obstacle(error: duckdb.Error, database: Path) -> None:
     if "Permission denied" in text or "Read-only file system" in text:
         raise BadRequest(f"{database} cannot be written; give this user the folder or set ATLAS_DATA.") from None
     if "No space left" in text:
-        raise BadRequest(f"The disk of {database.parent} is full; make room and start again.") from None
+        raise NoSpace(f"The disk of {database.parent} is full; make room.") from None
 
 
 def _schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sciml_backend import paths
-from sciml_backend.run import PROTOCOL_VERSION, Artifact, BadRequest, RunRecord
+from sciml_backend.run import PROTOCOL_VERSION, Artifact, BadRequest, NoSpace, RunRecord
 from sciml_backend.store.batch import (
     ARTIFACTS,
     RUNS,
@@ -43,8 +43,8 @@ FILE_LIMIT = 2 * 2**20
 DRAFT_AGE = 3600.0
 """Seconds after which an unfinished draft is taken for a dead producer's."""
 
-FREE_SPACE_FLOOR = 256 * 2**20
-"""Bytes that stay free on the disk of a spool."""
+KEPT_FREE = 256
+"""MiB that stay free on the disk of a spool where ``ATLAS_KEEP_FREE`` does not say how many."""
 
 
 class Weights(NamedTuple):
@@ -180,19 +180,27 @@ def read_artifact(cell_id: str, *folders: Path, request_key: str, on_record: boo
     raise BadRequest(f"The diagnostic {request_key} of cell {cell_id} is in no results file; compute it again.")
 
 
-def require_space(folder: Path, *, floor: int = FREE_SPACE_FLOOR) -> None:
-    """Raise BadRequest when the folder's disk has fewer than ``floor`` bytes free."""
-    free = shutil.disk_usage(folder).free
+def require_space(folder: Path) -> None:
+    """Raise NoSpace when the folder's disk has fewer MiB free than ``ATLAS_KEEP_FREE`` says, 256 by default."""
+    free, floor = shutil.disk_usage(folder).free, kept_free()
     if free < floor:
-        raise BadRequest(
+        raise NoSpace(
             f"The disk of {folder} has {free >> 20} MiB free and {floor >> 20} MiB must stay free; make room."
         )
+
+
+def kept_free() -> int:
+    """Bytes that stay free on the disk of a spool; raises BadRequest when ``ATLAS_KEEP_FREE`` is no number of MiB."""
+    asked = os.environ.get("ATLAS_KEEP_FREE") or str(KEPT_FREE)
+    if not re.fullmatch("[0-9]{1,9}", asked):
+        raise BadRequest(f"ATLAS_KEEP_FREE is a whole number of MiB that stay free on the disk; got {asked!r}.")
+    return int(asked) << 20
 
 
 def publish(payload: bytes, folder: Path, *, batch_id: str) -> Path:
     """Put a batch's bytes into a folder under a name made of its identity and its content; whole or not at all.
 
-    Raises BadRequest when the disk is full.
+    Raises NoSpace when the disk is full.
     """
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", batch_id)[:120]
     target = folder / f"{stem}~{hashlib.sha256(payload).hexdigest()[:16]}.parquet"
@@ -205,7 +213,7 @@ def publish(payload: bytes, folder: Path, *, batch_id: str) -> Path:
     except OSError as error:
         draft.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise BadRequest(f"The disk of {folder} is full, so batch {batch_id} was not written; make room.") from None
+            raise NoSpace(f"The disk of {folder} is full, so batch {batch_id} was not written; make room.") from None
         raise
     return target
 

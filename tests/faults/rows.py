@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
+import struct
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from sciml_backend import paths
+from sciml_backend.store.backup import backups
+from sciml_backend.store.batch import read_header
 from sciml_backend.store.connection import Store
-from tests.faults.world import COMPUTED, World
+from tests.cluster import Cluster, write_certificate
+from tests.faults.disk import ballast, small_disk
+from tests.faults.world import COMPUTED, Impossible, World
 
 LEASE = 3.0
 POINTS = ("before begin", "after log", "after rows", "after commit", "after rename")
@@ -21,12 +28,17 @@ Row = Callable[[World, int], int]
 ROWS: dict[str, Row] = {}
 """By title; a row returns how many faults it injected."""
 
+BRIEF: list[str] = []
+"""Titles of those that are short enough for ``make test``."""
 
-def row(title: str) -> Callable[[Row], Row]:
+
+def row(title: str, *, brief: bool = True) -> Callable[[Row], Row]:
     """Enter a row into the programme."""
 
     def enter(act: Row) -> Row:
         ROWS[title] = act
+        if brief:
+            BRIEF.append(title)
         return act
 
     return enter
@@ -170,3 +182,124 @@ def poison(world: World, n: int) -> int:
         assert asked
     world.finish()
     return 2 * n
+
+
+@row("a disk that fills up, to its last byte or below the reserve")
+def disk(world: World, n: int) -> int:
+    world.on_exit.enter_context(small_disk(paths.var(), mebibytes=64))
+    world.set(ATLAS_KEEP_FREE="0")  # so that everything goes on writing to a disk that is full
+    for k in range(n):
+        if world.owner is None:
+            world.start(ATLAS_KEEP_FREE=("0", "8")[k // 2 % 2])
+        for _ in range(2):
+            world.submit(16, seconds=0.02)
+        time.sleep(world.random.uniform(0.0, 2.0))
+        with ballast(paths.var(), leave=world.random.choice((0, 2**12, 2**16, 2**20))):
+            time.sleep(world.random.uniform(0.2, 1.5))
+            if k % 4 == 3:
+                world.kill()
+        if k % 4 == 1:
+            world.finish()
+    world.finish()
+    return n
+
+
+HOUR = 3600.0
+
+
+@row("the clock set back and forward by up to an hour")
+def clock(world: World, n: int) -> int:
+    file = world.folder / "clock"
+    file.write_bytes(struct.pack("d", 0.0))
+    world.start(LD_PRELOAD=str(_clock(world.folder)), ATLAS_CLOCK=str(file))
+    for k in range(n):
+        world.submit(12, seconds=0.02, bad_attempts=1, failure="machine")  # so that it waits for another try
+        world.submit(12, seconds=0.02)
+        time.sleep(world.random.uniform(0.0, 2.0))
+        jump = (-HOUR, HOUR)[k % 2] if k < 4 else world.random.uniform(-HOUR, HOUR)
+        with file.open("r+b") as shift:  # in place, as it is mapped
+            shift.write(struct.pack("d", jump))
+    world.finish(seconds=60.0 + 5 * n)  # far less than the jumps
+    assert backups()
+    return n
+
+
+def _clock(folder: Path) -> Path:
+    """The library that shifts the time of day."""
+    library = folder / "clock.so"
+    compiler, source = os.environ.get("CC", "cc"), Path(__file__).with_name("clock.c")
+    if not shutil.which(compiler):
+        raise Impossible("there is no C compiler here, so the clock cannot be shifted")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
+    return library
+
+
+TAB = """
+import json, sys
+from jobs import queue
+from sciml_backend.run import BadRequest, RunSpec
+cells = [RunSpec.from_json(cell) for cell in json.loads(sys.argv[1])]
+print("ready", flush=True)
+for _ in sys.stdin:
+    try:
+        queue.submit_training(cells)
+    except BadRequest as refusal:
+        assert "queued or running already" in str(refusal) or "The same request" in str(refusal), refusal
+    break
+"""
+
+
+@row("several tabs asking for the same cells, and for some of them")
+def tabs(world: World, n: int) -> int:
+    world.start()
+    for _ in range(n):
+        cells = world.real_cells(6)
+        asked = cells, cells, cells[:4], cells[2:]
+        opened = [world.script(TAB, json.dumps([cell.to_json() for cell in part])) for part in asked]
+        for tab in opened:
+            assert tab.stdout is not None and tab.stdout.readline() == "ready\n"
+        for tab in opened:
+            assert tab.stdin is not None
+            tab.stdin.write("go\n")
+            tab.stdin.flush()
+        for tab in opened:
+            tab.communicate(timeout=60)
+            assert tab.returncode == 0
+    world.finish()
+    delivered = [cell for path in paths.spool_done().glob("*.parquet") for cell in read_header(path).cells]
+    world.twice += len(delivered) - len(set(delivered))
+    return n
+
+
+@row("kill -9 of the workers, the scheduler and the owner of a cluster", brief=False)
+def cluster(world: World, n: int) -> int:
+    certificates = world.folder / "certificates"
+    write_certificate(certificates)
+    made = Cluster.at_free_port(certificates, world.folder)
+    world.on_exit.callback(made.close)
+    world.set(**made.settings)
+    made.scheduler()
+    for name in WORKERS:
+        made.worker(name)
+    for k in range(n):
+        if world.owner is None:
+            world.start()
+        world.submit(24, seconds=0.05)
+        world.submit(24, seconds=0.05)
+        time.sleep(world.random.uniform(0.0, 3.0))
+        victim = (*WORKERS, "scheduler", "owner")[k % 4]
+        if victim == "owner":
+            world.kill()
+            continue
+        # Workers end by themselves with their scheduler, but take their time.
+        ended = [victim, *WORKERS] if victim == "scheduler" else [victim]
+        for name in ended:
+            made.kill(name)
+        world.count_orphans()
+        for name in ended:
+            made.scheduler() if name == "scheduler" else made.worker(name)
+    world.finish()
+    return n
+
+
+WORKERS = "one", "two"

@@ -2,111 +2,22 @@
 
 from __future__ import annotations
 
-import datetime
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from jobs.dispatcher import Dispatcher
 from jobs.engine import Need
 from jobs.engines.cluster import CERTIFICATES, ClusterEngine
 from jobs.job import State
 from jobs.logs import tail
-from sciml_backend import paths
 from sciml_backend.run import BadRequest
 from sciml_backend.store.spool import existing_cells
+from tests.cluster import NAMES, Cluster, write_certificate
 from tests.jobs.conftest import QUICK
 from tests.jobs.test_dispatcher import alive
-
-
-def write_certificate(folder: Path) -> None:
-    """A certificate authority and a certificate by it, in the files ca.pem, cert.pem and key.pem."""
-    now = datetime.datetime.now(datetime.UTC)
-    authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-
-    def signed(subject: x509.Name, of: ec.EllipticCurvePrivateKey, *, ca: bool) -> bytes:
-        made = x509.CertificateBuilder(
-            issuer_name=issuer,
-            subject_name=subject,
-            public_key=of.public_key(),
-            serial_number=x509.random_serial_number(),
-            not_valid_before=now - datetime.timedelta(hours=1),
-            not_valid_after=now + datetime.timedelta(days=1),
-        ).add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        return made.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    folder.mkdir(exist_ok=True)
-    (folder / "ca.pem").write_bytes(signed(issuer, authority, ca=True))
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "atlas")])
-    (folder / "cert.pem").write_bytes(signed(subject, key, ca=False))
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "key.pem").write_bytes(secret)
-
-
-@dataclass
-class Cluster:
-    """A scheduler and its workers as processes."""
-
-    certificates: Path
-    logs: Path
-    port: int
-    processes: dict[str, subprocess.Popen] = field(default_factory=dict)
-
-    @property
-    def address(self) -> str:
-        return f"tls://127.0.0.1:{self.port}"
-
-    def scheduler(self) -> None:
-        self._start("scheduler", "--port", str(self.port), "--host", "127.0.0.1", "--no-dashboard", sign="Scheduler at")
-
-    def worker(self, name: str, **environment: str) -> None:
-        more = ["--nthreads", "1", "--name", name, "--no-dashboard", "--host", "127.0.0.1"]
-        self._start("worker", self.address, *more, name=name, sign="Registered to", **environment)
-
-    def kill(self, name: str) -> None:
-        """Kill a process and what it started, as a machine that goes down does."""
-        process = self.processes.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-    def _start(self, what: str, *arguments: str, sign: str, name: str = "", **environment: str) -> None:
-        name = name or what
-        log = self.logs / f"{name}.log"
-        tls = {"--tls-ca-file": "ca", "--tls-cert": "cert", "--tls-key": "key"}
-        options = [word for option, file in tls.items() for word in (option, str(self.certificates / f"{file}.pem"))]
-        with log.open("w") as output:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments, *options],
-                env={**os.environ, "PYTHONPATH": str(paths.ROOT), **environment},
-                cwd=self.logs,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        end = time.monotonic() + 60
-        while sign not in log.read_text():
-            if time.monotonic() > end:
-                raise AssertionError(f"The {what} did not start: {log.read_text()}")
-            time.sleep(0.05)
-
-    def close(self) -> None:
-        for name in list(self.processes):
-            self.kill(name)
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +30,9 @@ def certificates(tmp_path_factory) -> Path:
 @pytest.fixture
 def cluster(tmp_path, certificates, monkeypatch):
     """A scheduler without workers; ENGINE_ADDRESS and certificates are set."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    found = Cluster(certificates, tmp_path, port)
-    monkeypatch.setenv("ENGINE_ADDRESS", found.address)
-    for variable, file in zip(CERTIFICATES.values(), ("ca", "cert", "key"), strict=True):
-        monkeypatch.setenv(variable, str(certificates / f"{file}.pem"))
+    found = Cluster.at_free_port(certificates, tmp_path)
+    for variable, value in found.settings.items():
+        monkeypatch.setenv(variable, value)
     found.scheduler()
     yield found
     found.close()
@@ -233,7 +140,7 @@ def test_a_worker_that_sees_another_folder_is_one_sentence(cluster, control, reh
 
 def test_strangers_are_refused(cluster, monkeypatch, tmp_path):
     write_certificate(tmp_path / "foreign")
-    for variable, file in zip(CERTIFICATES.values(), ("ca", "cert", "key"), strict=True):
+    for variable, file in zip(CERTIFICATES.values(), NAMES, strict=True):
         monkeypatch.setenv(variable, str(tmp_path / "foreign" / f"{file}.pem"))
     for address in (cluster.address, cluster.address.replace("tls", "tcp")):
         stranger = ClusterEngine(address)

@@ -230,6 +230,13 @@ def test_what_a_worker_said_goes_when_it_is_done(control, rehearse):
     assert (control.job(job_id).progress, control.job(job_id).n_done) == ({}, 1)
 
 
+def test_a_damaged_file_is_one_sentence(control):
+    control.path.parent.mkdir(parents=True)
+    control.path.write_bytes(b"nothing that SQLite knows " * 200)
+    with pytest.raises(BadRequest, match="cannot be used .file is not a database.; stop the server, then put a backup"):
+        control.jobs()
+
+
 SUBMIT = """
 import json, sys
 from jobs import queue

@@ -307,12 +307,17 @@ def test_sigterm_stops_the_work_command_and_requeues(control, rehearse, command_
 
 
 def test_nothing_starts_on_a_full_disk(control, rehearse, dispatch, wait_for, monkeypatch):
-    monkeypatch.setattr("jobs.dispatcher.require_space", _no_space)
+    monkeypatch.setenv("ATLAS_KEEP_FREE", "900000000")
     job_id = rehearse(1)
     dispatch()
-    wait_for(lambda: control.noted("paused"))
+    assert "MiB must stay free; make room" in wait_for(lambda: control.noted("paused"))
     assert control.job(job_id).state is State.QUEUED
 
 
-def _no_space(folder):
-    raise BadRequest("The disk is full.")
+def test_a_clock_that_was_set_back_makes_no_job_wait(control, rehearse, dispatch, reaches):
+    job_id = rehearse(1)
+    for state in (State.SUBMITTED, State.RETRY_WAIT):
+        (ticket,) = control.tickets(list(State))
+        control.move(ticket, state, actor="test", changes={"not_before": time.time() + 1800})
+    dispatch(pace=replace(QUICK, longest_retry=0.1))
+    reaches(job_id, State.SUCCEEDED)

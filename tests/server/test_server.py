@@ -128,10 +128,11 @@ def test_a_catalogue_that_cannot_be_read_is_refused_with_one_sentence(serve):
     [
         ("ATLAS_WORKERS", "x", "ATLAS_WORKERS is a whole number of workers"),
         ("ATLAS_GPU_HOURS", "night", "ATLAS_GPU_HOURS is a span of hours"),
+        ("ATLAS_KEEP_FREE", "x", "ATLAS_KEEP_FREE is a whole number of MiB"),
         ("ENGINE_ADDRESS", "compute", "ENGINE_ADDRESS is like tls://"),
     ],
 )
-def test_a_wrong_setting_of_the_engine_is_refused_with_one_sentence(serve, setting, value, words):
+def test_a_wrong_setting_is_refused_with_one_sentence(serve, setting, value, words):
     said = refusal(serve(wait=False, **{setting: value}))
     assert said.startswith(words) and "\n" not in said
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sciml_backend import paths
-from sciml_backend.run import Artifact, BadRequest, RunSpec, Status
+from sciml_backend.run import Artifact, BadRequest, NoSpace, RunSpec, Status
 from sciml_backend.store import spool
 from sciml_backend.store.batch import read_header
 
@@ -86,10 +86,19 @@ def test_weights_that_are_nowhere_are_a_bad_request(tmp_path, record):
         spool.read_weights(record().spec.cell_id, tmp_path)
 
 
-def test_a_full_disk_says_so(tmp_path):
-    with pytest.raises(BadRequest, match="make room"):
-        spool.require_space(tmp_path, floor=2**62)
-    spool.require_space(tmp_path, floor=1)
+def test_a_full_disk_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATLAS_KEEP_FREE", "900000000")
+    with pytest.raises(NoSpace, match="900000000 MiB must stay free; make room"):
+        spool.require_space(tmp_path)
+    monkeypatch.setenv("ATLAS_KEEP_FREE", "0")
+    spool.require_space(tmp_path)
+
+
+@pytest.mark.parametrize("asked", ["-1", "1.5", "much", "²"])
+def test_a_wrong_number_of_mebibytes_to_keep_free_is_one_sentence(asked, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATLAS_KEEP_FREE", asked)
+    with pytest.raises(BadRequest, match="ATLAS_KEEP_FREE is a whole number of MiB"):
+        spool.require_space(tmp_path)
 
 
 def test_locations_follow_the_environment(tmp_path, monkeypatch):
