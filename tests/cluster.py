@@ -68,7 +68,15 @@ class Cluster:
 
     @property
     def address(self) -> str:
-        return f"tls://127.0.0.1:{self.port}"
+        return f"tls://{self.host('scheduler')}:{self.port}"
+
+    def host(self, name: str) -> str:
+        """The address of the machine of a process."""
+        return "127.0.0.1"
+
+    def within(self, name: str) -> list[str]:
+        """The words before a command that run it on the machine of a process."""
+        return []
 
     @property
     def settings(self) -> dict[str, str]:
@@ -80,10 +88,18 @@ class Cluster:
         return {"ENGINE_ADDRESS": self.address} | files
 
     def scheduler(self) -> None:
-        self._start("scheduler", "--port", str(self.port), "--host", "127.0.0.1", "--no-dashboard", sign="Scheduler at")
+        self._start(
+            "scheduler",
+            "--port",
+            str(self.port),
+            "--host",
+            self.host("scheduler"),
+            "--no-dashboard",
+            sign="Scheduler at",
+        )
 
     def worker(self, name: str, **environment: str) -> None:
-        more = ["--nthreads", "1", "--name", name, "--no-dashboard", "--host", "127.0.0.1"]
+        more = ["--nthreads", "1", "--name", name, "--no-dashboard", "--host", self.host(name)]
         self._start("worker", self.address, *more, name=name, sign="Registered to", **environment)
 
     def kill(self, name: str) -> None:
@@ -99,7 +115,7 @@ class Cluster:
         options = [word for option, file in tls.items() for word in (option, str(self.certificates / f"{file}.pem"))]
         with log.open("w") as output:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments, *options],
+                [*self.within(name), sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments, *options],
                 env={**os.environ, "PYTHONPATH": str(paths.ROOT), **environment},
                 cwd=self.logs,
                 stdout=output,
@@ -115,3 +131,57 @@ class Cluster:
     def close(self) -> None:
         for name in list(self.processes):
             self.kill(name)
+
+
+@dataclass
+class Hosts(Cluster):
+    """A cluster of which every process has a network stack and an address of its own, joined by a bridge.
+
+    Raises OSError where this user may not make such.
+    """
+
+    names: list[str] = field(default_factory=list)
+    bridge: str = "atlas0"
+
+    def __post_init__(self) -> None:
+        _ip(f"link add {self.bridge} type bridge")
+        _ip(f"addr add 10.77.0.254/24 dev {self.bridge}")
+        _ip(f"link set {self.bridge} up")
+
+    def host(self, name: str) -> str:
+        if name not in self.names:
+            self.names.append(name)
+            number, space = len(self.names), self._space(name)
+            for command in (
+                f"netns add {space}",
+                f"link add atlas{number} type veth peer name eth0 netns {space}",
+                f"link set atlas{number} master {self.bridge}",
+                f"link set atlas{number} up",
+                f"-n {space} addr add 10.77.0.{number}/24 dev eth0",
+                f"-n {space} link set eth0 up",
+                f"-n {space} link set lo up",
+            ):
+                _ip(command)
+        return f"10.77.0.{self.names.index(name) + 1}"
+
+    def within(self, name: str) -> list[str]:
+        return ["ip", "netns", "exec", self._space(name)]
+
+    def plugged(self, name: str, state: str) -> None:
+        """Pull a machine's plug (``down``), or put it back (``up``)."""
+        _ip(f"-n {self._space(name)} link set eth0 {state}")
+
+    def close(self) -> None:
+        super().close()
+        for name in self.names:
+            _ip(f"netns del {self._space(name)}")
+        _ip(f"link del {self.bridge}")
+
+    def _space(self, name: str) -> str:
+        return f"atlas-{name}"
+
+
+def _ip(command: str) -> None:
+    done = subprocess.run(["ip", *command.split()], capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(f"ip {command}: {done.stderr.strip()}")

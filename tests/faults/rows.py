@@ -17,7 +17,7 @@ from sciml_backend import paths
 from sciml_backend.store.backup import backups
 from sciml_backend.store.batch import read_header
 from sciml_backend.store.connection import Store
-from tests.cluster import Cluster, write_certificate
+from tests.cluster import Cluster, Hosts, write_certificate
 from tests.faults.disk import ballast, small_disk
 from tests.faults.world import COMPUTED, Impossible, World
 
@@ -303,3 +303,32 @@ def cluster(world: World, n: int) -> int:
 
 
 WORKERS = "one", "two"
+
+
+@row("machines of a cluster that lose their network, or whose server is killed", brief=False)
+def hosts(world: World, n: int) -> int:
+    certificates = world.folder / "certificates"
+    write_certificate(certificates)
+    try:
+        made = Hosts(certificates, world.folder, port=8786)
+    except OSError as error:
+        raise Impossible(f"This user may not make networks here ({error}).") from None
+    world.on_exit.callback(made.close)
+    world.set(**made.settings)
+    made.scheduler()
+    for name in WORKERS:
+        made.worker(name)
+    for k in range(n):
+        if world.owner is None:
+            world.start(lease=LEASE)
+        world.submit(24, seconds=0.1)
+        world.submit(24, seconds=0.1)
+        time.sleep(world.random.uniform(1.0, 3.0))
+        if k % 3 == 2:
+            world.kill()
+            continue
+        made.plugged(WORKERS[k % 2], "down")
+        time.sleep(world.random.uniform(0.5, 4 * LEASE))
+        made.plugged(WORKERS[k % 2], "up")
+    world.finish()
+    return n
