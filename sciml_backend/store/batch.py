@@ -6,6 +6,7 @@ so that a reader knows what a file holds from its footer alone; where batches we
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ import pyarrow.parquet as pq
 from sciml_backend.run import BadRequest, Status
 
 SCHEMA_VERSION, MERGED_SCHEMA_VERSION = 1, 2
+REMEMBERED = 20_000
+"""Of so many files it is remembered what they hold."""
 RUNS, ARTIFACTS, WITHDRAWALS = "runs", "artifacts", "withdrawals"
 
 _TEXTS = [
@@ -94,7 +97,20 @@ class Header:
 
 def read_header(path: Path) -> Header:
     """The header of a batch, from the file's footer; raises BadRequest when the file is not a batch."""
-    return _read_header(*_state(path))
+    state = _state(path)
+    if state not in _headers:
+        _remember(state, _header_of(path))
+    return _headers[state]
+
+
+def remember_headers(footers: Mapping[Path, bytes]) -> None:
+    """Know the headers of files that were checked before, from what each says of itself under the key ``atlas``.
+
+    Whoever reads the footers of many files at once spares ``read_header`` from reading each. Strangers are left out.
+    """
+    for path, text in footers.items():
+        with contextlib.suppress(BadRequest):
+            _remember(_state(path), _parsed(path.name, text))
 
 
 def finished_cells(path: Path) -> Mapping[str, str]:
@@ -114,16 +130,35 @@ def _state(path: Path) -> tuple[str, int, int]:
     return str(path), state.st_mtime_ns, state.st_size
 
 
-@lru_cache(maxsize=20_000)
-def _read_header(path: str, _changed_at: int, _size: int) -> Header:
-    name = Path(path).name
+_headers: dict[tuple[str, int, int], Header] = {}
+
+
+def _remember(state: tuple[str, int, int], header: Header) -> None:
+    if len(_headers) >= REMEMBERED:
+        _headers.pop(next(iter(_headers)))
+    _headers[state] = header
+
+
+def _header_of(path: Path) -> Header:
+    name = path.name
     try:
         footer = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise BadRequest(f"{name} is not a readable Parquet file ({first_line(error)}).") from None
+    header = _parsed(name, (footer.metadata or {}).get(b"atlas", b""))
+    schema = SCHEMAS[header.kind]
+    if footer.remove_metadata().equals(schema):
+        return header
+    if wrong := [f.name for f in schema if [g.type for g in footer if g.name == f.name] != [f.type]]:
+        raise BadRequest(f"{name} lacks, or has twice or in another type, the column(s) {', '.join(wrong)}.")
+    return header
+
+
+def _parsed(name: str, text: bytes) -> Header:
+    """The header from its JSON; raises BadRequest when it is none."""
     stranger = BadRequest(f"{name} is a Parquet file but not a results file of Regime Atlas; it was left out.")
     try:
-        content = json.loads((footer.metadata or {})[b"atlas"])
+        content = json.loads(text)
         version = content.pop("schema")
         if version not in (SCHEMA_VERSION, MERGED_SCHEMA_VERSION):
             raise BadRequest(
@@ -132,17 +167,13 @@ def _read_header(path: str, _changed_at: int, _size: int) -> Header:
             )
         members = [Member(**member) for member in content.pop("members", [])]
         header = Header(**content, members=members)
-        schema = SCHEMAS[header.kind]
+        known = header.kind in SCHEMAS and _well_typed(header)
     except BadRequest:
         raise
     except (AttributeError, KeyError, TypeError, ValueError):
         raise stranger from None
-    if not _well_typed(header):
+    if not known:
         raise stranger
-    if footer.remove_metadata().equals(schema):
-        return header
-    if wrong := [f.name for f in schema if [g.type for g in footer if g.name == f.name] != [f.type]]:
-        raise BadRequest(f"{name} lacks, or has twice or in another type, the column(s) {', '.join(wrong)}.")
     return header
 
 
@@ -153,7 +184,7 @@ def _well_typed(header: Header) -> bool:
     return lists and all(isinstance(text, str) for text in [*texts, *header.cells])
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=REMEMBERED)
 def _finished_cells(path: str, _changed_at: int, _size: int) -> Mapping[str, str]:
     try:
         rows = read_columns(Path(path), ["cell_id", "status", "finished_at"])

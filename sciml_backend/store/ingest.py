@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from sciml_backend import paths
 from sciml_backend.run import BadRequest
-from sciml_backend.store.batch import ARTIFACTS, RUNS, WITHDRAWALS, Header, read_header
+from sciml_backend.store.batch import ARTIFACTS, RUNS, WITHDRAWALS, Header, read_header, remember_headers
 from sciml_backend.store.check import check_batch
 from sciml_backend.store.insert import forget_cells, insert_incoming, offer_files
 from sciml_backend.store.spool import FILE_LIMIT, batch_files, locate, log_name, sweep_drafts
@@ -62,8 +62,20 @@ def take_in(cursor: duckdb.DuckDBPyConnection, *, everything: bool = False) -> R
     settled = {file for (file,) in cursor.execute(known).fetchall()}
     kept = [*batch_files(paths.results()), *(_batches_in(paths.spool_done()) if everything else ())]
     fresh = [path for path in kept if log_name(path) not in settled] + _batches_in(paths.spool_new())
+    if everything:
+        _read_footers(cursor, [path for path in fresh if path.parent == paths.spool_done()])
     fresh.sort(key=arrival)
     return sum((_take_in_group(cursor, group) for group in _groups(fresh)), Report())
+
+
+def _read_footers(cursor: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
+    """Read the headers of files that were checked before they came to ``done/``, all at once: a rebuild needs each."""
+    if not files:
+        return
+    query = "SELECT file_name, value FROM parquet_kv_metadata($files) WHERE key = 'atlas'"
+    with contextlib.suppress(duckdb.Error):  # one that is damaged now is found when it is read by itself
+        found = cursor.execute(query, {"files": [str(path) for path in files]}).fetchall()
+        remember_headers({Path(name): text for name, text in found})
 
 
 def load_in_place(cursor: duckdb.DuckDBPyConnection, name: str | None) -> None:
