@@ -1,6 +1,7 @@
 """The cost model of every map: seconds of one run on one core of this machine = fixed + per point * data.
 
-The time of a step is measured here; the number of steps is what stored runs took on average, else the strategy's own.
+The time of a step of every phase is measured here; the number of steps is what stored runs took on average where a
+strategy of one phase ends by itself, else what the strategy expects.
 """
 
 from __future__ import annotations
@@ -8,37 +9,37 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from sciml_backend import catalog, grouping, paths, sweep
 from sciml_backend.engine import provenance
 from sciml_backend.family import FAMILIES
 from sciml_backend.run import MapName
+from sciml_backend.schedule import build
 from sciml_backend.store.batch import RUNS, read_header
 from sciml_backend.store.spool import batch_files
 
 SIZES = (200, 4000)
-UNSEEN_ITERATIONS = 4000
-"""Iterations of a strategy that ends by itself, where no run is stored: PINNs took 2,500 to 8,500."""
 
 
-def seconds_per_step(name: MapName, data: int, *, steps: int = 12) -> float:
-    """Median seconds of one step of one run, in a batch as the engine picks it, at the middle of the map's axis."""
+def seconds_per_step(name: MapName, data: int, *, steps: int = 24) -> list[float]:
+    """Mean seconds of one step of one run in every phase, in a batch as the engine picks it, mid-axis."""
     axis = catalog.problem(name.problem).axis
     middle = axis.axis[len(axis.axis) // 2]
     specs = sweep.plan(name, coefficients={axis.name: [middle]}, data=[data], seeds=range(grouping.rows(data)))
-    objective, strategy, theta = sweep.objective_of(specs), sweep.schedule_of(specs[0])[0], sweep.initial_weights(specs)
-    state, seconds = strategy.init(objective, theta), []
-    for _ in range(steps):
+    objective, theta, out = sweep.objective_of(specs), sweep.initial_weights(specs), []
+    for strategy in sweep.schedule_of(specs[0]):
+        state = strategy.init(objective, theta)
         started = perf_counter()
-        step = strategy.step(objective, theta, state)
-        seconds.append(perf_counter() - started)
-        theta, state = step.theta, step.state
-    return median(seconds) / len(specs)
+        for _ in range(steps):  # on average: some steps make a preconditioner or begin a stage
+            step = strategy.step(objective, theta, state)
+            theta, state = step.theta, step.state
+        out.append((perf_counter() - started) / steps / len(specs))
+    return out
 
 
 def mean_iterations(name: MapName) -> float | None:
@@ -58,16 +59,22 @@ def costs(names: Sequence[MapName] | None = None) -> dict[str, Any]:
     provenance.prepare("cpu", threads=1)
     out = {}
     for name in names or all_maps():
-        small, large = (seconds_per_step(name, n) for n in SIZES)
-        per_point = max(0.0, (large - small) / (SIZES[1] - SIZES[0]))
-        strategy = catalog.entry("strategies", name.strategy).cls()
-        iterations = getattr(strategy, "steps", None) or mean_iterations(name) or UNSEEN_ITERATIONS
+        small, large = (np.array(seconds_per_step(name, n)) for n in SIZES)
+        per_point = np.maximum(0.0, (large - small) / (SIZES[1] - SIZES[0]))
+        iterations = np.array(_iterations(name))
         out[str(name)] = {
-            "seconds_fixed": round(iterations * max(0.0, small - per_point * SIZES[0]), 3),
-            "seconds_per_point": round(iterations * per_point, 6),
-            "iterations": round(iterations),
+            "seconds_fixed": round(float(iterations @ np.maximum(0.0, small - per_point * SIZES[0])), 3),
+            "seconds_per_point": round(float(iterations @ per_point), 6),
+            "iterations": round(float(iterations.sum())),
         }
     return out
+
+
+def _iterations(name: MapName) -> list[float]:
+    """How many iterations each phase takes."""
+    phases = build(name.strategy)
+    stored = mean_iterations(name) if len(phases) == 1 else None
+    return [stored or phase.expected_iterations for phase in phases]
 
 
 def all_maps() -> list[MapName]:

@@ -51,6 +51,10 @@ class FirstOrder(Strategy[Descent]):
         if self.schedule not in SCHEDULES:
             raise BadRequest(f"The schedule of {self.label} is {', '.join(SCHEDULES)}, got {self.schedule!r}.")
 
+    @property
+    def expected_iterations(self) -> int:
+        return self.steps
+
     @abstractmethod
     def _means(self) -> tuple[str, ...]:
         """What is remembered of past gradients, by name; all zero at the start."""

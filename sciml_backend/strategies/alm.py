@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sciml_backend.linalg.row_wise import Integers
 from sciml_backend.run import BadRequest, setting
-from sciml_backend.strategy import Outer, Posable, State, Strategy, part
+from sciml_backend.strategy import STAGE_ITERATIONS, Outer, Posable, State, Strategy, part
 
 
 @dataclass
@@ -44,6 +44,10 @@ class ALM(Outer[Multipliers]):
 
     def __post_init__(self) -> None:
         self._require("iterations", "penalty", "growth", above=0)
+
+    @property
+    def expected_iterations(self) -> int:
+        return self.iterations * STAGE_ITERATIONS
 
     def context(self, objective: Posable, theta: Tensor) -> Multipliers:
         residuals = objective.residuals(theta)

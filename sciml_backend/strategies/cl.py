@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sciml_backend.linalg.row_wise import Floats, Integers
 from sciml_backend.run import setting
-from sciml_backend.strategy import Outer, Posable, State, Strategy, part
+from sciml_backend.strategy import STAGE_ITERATIONS, Outer, Posable, State, Strategy, part
 
 
 @dataclass
@@ -41,6 +41,11 @@ class CL(Outer[Lesson]):
 
     def __post_init__(self) -> None:
         self._require("lessons", above=0)
+
+    @property
+    def expected_iterations(self) -> int:
+        """At the middle of the axis."""
+        return self.lessons * STAGE_ITERATIONS // 2
 
     def context(self, objective: Posable, theta: Tensor) -> Lesson:
         hard = objective.difficulty

@@ -76,6 +76,10 @@ class NNCG(Strategy[NewtonState]):
         self._require("steps", "rank", "refresh", "damping", "products", above=0)
 
     @property
+    def expected_iterations(self) -> int:
+        return self.steps
+
+    @property
     def vectors(self) -> int:
         """The preconditioner while it is made, twice in double, and the vectors of conjugate gradients."""
         return 6 * self.rank + 16

@@ -55,6 +55,10 @@ class RoPINN(Outer[Region]):
         self._require("epochs", "region", "window", above=0)
 
     @property
+    def expected_iterations(self) -> int:
+        return self.epochs * 16  # of 20: line searches that try more than one step end an epoch early
+
+    @property
     def vectors(self) -> int:
         return self.inner.vectors + self.window + 6
 
