@@ -40,7 +40,9 @@ class ALM(Outer[Multipliers]):
     iterations: int = setting(50, "outer iterations")
     penalty: float = setting(2.0, "penalty mu at the start")
     growth: float = setting(1.2, "factor by which mu grows before each outer iteration")
-    constrained: str = setting("boundary+initial", "terms that are constraints, joined by +")
+    constrained: str = setting(
+        "conditions", "terms that are constraints: conditions (all but the residual), all, or names joined by +"
+    )
 
     def __post_init__(self) -> None:
         self._require("iterations", "penalty", "growth", above=0)
@@ -51,11 +53,7 @@ class ALM(Outer[Multipliers]):
 
     def context(self, objective: Posable, theta: Tensor) -> Multipliers:
         residuals = objective.residuals(theta)
-        terms = self.constrained.split("+")
-        if unknown := [name for name in terms if name not in residuals]:
-            raise BadRequest(
-                f"ALM: there is no term {unknown[0]!r} to constrain; this loss has {', '.join(residuals)}."
-            )
+        terms = _chosen(self.constrained, list(residuals))
         nothing = {name: torch.zeros_like(residuals[name]) for name in terms}
         start = Multipliers(nothing, torch.full((len(theta),), self.penalty, dtype=torch.float64))
         return self._raised(start, residuals)
@@ -75,3 +73,12 @@ class ALM(Outer[Multipliers]):
 
     def stages(self, context: Multipliers) -> Integers:
         return np.full(len(context.penalty), self.iterations)
+
+
+def _chosen(asked: str, terms: list[str]) -> list[str]:
+    """The constrained terms; raises BadRequest when one is not there."""
+    groups = {"all": terms, "conditions": [name for name in terms if name != "residual"]}
+    named = groups.get(asked, asked.split("+"))
+    if unknown := [name for name in named if name not in terms]:
+        raise BadRequest(f"ALM: there is no term {unknown[0]!r} to constrain; this loss has {', '.join(terms)}.")
+    return named

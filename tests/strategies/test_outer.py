@@ -76,8 +76,11 @@ def test_alm_raises_its_multipliers_by_the_old_penalty_and_then_the_penalty():
 
 def test_alm_refuses_a_term_that_is_not_there():
     objective = Terms(least_squares(), np.array([1.0]))
+    theta = torch.zeros(1, 5, dtype=torch.float64)
     with pytest.raises(BadRequest, match="no term 'initial' to constrain; this loss has residual, boundary"):
-        ALM(inner=LBFGS()).init(objective, torch.zeros(1, 5, dtype=torch.float64))
+        ALM(inner=LBFGS(), constrained="boundary+initial").init(objective, theta)
+    for asked, terms in (("all", {"residual", "boundary"}), ("conditions", {"boundary"}), ("residual", {"residual"})):
+        assert set(ALM(inner=LBFGS(), constrained=asked).context(objective, theta).multiplier) == terms
 
 
 @pytest.mark.parametrize(
@@ -157,6 +160,20 @@ def test_a_rows_bits_and_steps_do_not_depend_on_its_batch(name):
         assert torch.equal(alone.theta, together[row].theta)
         assert (alone.iterations, alone.evaluations) == (together[row].iterations, together[row].evaluations)
         assert alone.curve.train_loss == together[row].curve.train_loss
+
+
+@pytest.mark.parametrize("problem", ["reaction", "reaction_diffusion", "wave"])
+@pytest.mark.parametrize("name", ["alm", "cl", "ropinn", "nncg", "sgd"])
+def test_it_runs_on_every_problem(problem, name):
+    specs = plan(MapName.parse(f"pinn/{problem}/{name}"), data=[40], seeds=[0], model={"width": 8, "depth": 2})[:2]
+    objective, theta = objective_of(specs), initial_weights(specs)
+    assert objective.kernel != "torch"
+    for strategy in schedule_of(specs[0]):
+        state = strategy.init(objective, theta)
+        for _ in range(3):
+            step = strategy.step(objective, theta, state)
+            theta, state = step.theta, step.state
+        assert step.status == [Status.RUNNING] * 2 and np.isfinite(step.loss).all()
 
 
 @pytest.mark.parametrize("name", ["alm", "cl", "ropinn"])
