@@ -198,8 +198,10 @@ class OuterState(State, Generic[C]):
     stage: Integers
 
 
+STAGE = {"max_epochs": 1, "epoch_iterations": 2000, "epoch_evaluations": 2500}
+"""L-BFGS as the strategy within a stage: one long epoch, which a tolerance ends (arXiv 2605.29153, Table 2)."""
 STAGE_ITERATIONS = 500
-"""About how many iterations a stage takes that ends by itself: with L-BFGS 440 to 600 on convection."""
+"""About how many iterations such a stage takes: 440 to 600 on convection."""
 
 
 class Outer(Strategy[OuterState[C]], Generic[C]):

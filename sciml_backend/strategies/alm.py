@@ -7,6 +7,7 @@ squares. Before each outer iteration λ grows by μ g and then μ by a factor; t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from sciml_backend.linalg.row_wise import Integers
 from sciml_backend.run import BadRequest, setting
-from sciml_backend.strategy import STAGE_ITERATIONS, Outer, Posable, State, Strategy, part
+from sciml_backend.strategy import STAGE, STAGE_ITERATIONS, Outer, Posable, State, Strategy, part
 
 
 @dataclass
@@ -30,13 +31,7 @@ class ALM(Outer[Multipliers]):
     """Augmented Lagrangian (constraints by multipliers, one per point), with another strategy within."""
 
     label = "ALM"
-    inner: Strategy = part(  # type: ignore[type-arg]
-        "lbfgs",
-        "the strategy that minimises each augmented Lagrangian",
-        max_epochs=1,
-        epoch_iterations=2000,
-        epoch_evaluations=2500,
-    )
+    inner: Strategy[Any] = part("lbfgs", "the strategy that minimises each augmented Lagrangian", **STAGE)
     iterations: int = setting(50, "outer iterations")
     penalty: float = setting(2.0, "penalty mu at the start")
     growth: float = setting(1.2, "factor by which mu grows before each outer iteration")

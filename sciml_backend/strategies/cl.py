@@ -7,13 +7,14 @@ stage are the start of the next one, and the collocation points stay.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from sciml_backend.linalg.row_wise import Floats, Integers
 from sciml_backend.run import setting
-from sciml_backend.strategy import STAGE_ITERATIONS, Outer, Posable, State, Strategy, part
+from sciml_backend.strategy import STAGE, STAGE_ITERATIONS, Outer, Posable, State, Strategy, part
 
 
 @dataclass
@@ -30,13 +31,7 @@ class CL(Outer[Lesson]):
     """Curriculum learning (easy coefficients first), with another strategy within."""
 
     label = "CL"
-    inner: Strategy = part(  # type: ignore[type-arg]
-        "lbfgs",
-        "the strategy that minimises each stage's loss",
-        max_epochs=1,
-        epoch_iterations=2000,
-        epoch_evaluations=2500,
-    )
+    inner: Strategy[Any] = part("lbfgs", "the strategy that minimises each stage's loss", **STAGE)
     lessons: int = setting(140, "steps from zero to the largest coefficient of the map's axis")
 
     def __post_init__(self) -> None:

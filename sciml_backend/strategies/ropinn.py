@@ -44,7 +44,7 @@ class RoPINN(Outer[Region]):
     """RoPINN (residuals at random points of an adaptive region), with another strategy within."""
 
     label = "RoPINN"
-    inner: Strategy = part(  # type: ignore[type-arg]
+    inner: Strategy[Any] = part(
         "lbfgs", "the strategy of an epoch; what it remembers ends with the epoch", max_epochs=1
     )
     epochs: int = setting(2000, "epochs, each with its own draw of points")

@@ -276,11 +276,7 @@ def cluster(world: World, n: int) -> int:
     certificates = world.folder / "certificates"
     write_certificate(certificates)
     made = Cluster.at_free_port(certificates, world.folder)
-    world.on_exit.callback(made.close)
-    world.set(**made.settings)
-    made.scheduler()
-    for name in WORKERS:
-        made.worker(name)
+    _use(world, made)
     for k in range(n):
         if world.owner is None:
             world.start()
@@ -305,6 +301,15 @@ def cluster(world: World, n: int) -> int:
 WORKERS = "one", "two"
 
 
+def _use(world: World, made: Cluster) -> None:
+    """Start a cluster and have the owner compute there."""
+    world.on_exit.callback(made.close)
+    world.set(**made.settings)
+    made.scheduler()
+    for name in WORKERS:
+        made.worker(name)
+
+
 @row("machines of a cluster that lose their network, or whose server is killed", brief=False)
 def hosts(world: World, n: int) -> int:
     certificates = world.folder / "certificates"
@@ -313,11 +318,7 @@ def hosts(world: World, n: int) -> int:
         made = Hosts(certificates, world.folder, port=8786)
     except OSError as error:
         raise Impossible(f"This user may not make networks here ({error}).") from None
-    world.on_exit.callback(made.close)
-    world.set(**made.settings)
-    made.scheduler()
-    for name in WORKERS:
-        made.worker(name)
+    _use(world, made)
     for k in range(n):
         if world.owner is None:
             world.start(lease=LEASE)
