@@ -62,7 +62,7 @@ class NNCG(Strategy[NewtonState]):
     label = "NNCG"
     before = (
         Part("adam", {"steps": 2000, "schedule": "constant"}),
-        Part("lbfgs", {"max_epochs": 50}),
+        Part("lbfgs", {"max_epochs": 1000}),
     )
     steps: int = setting(2000, "Newton steps after which a run ends")
     rank: int = setting(50, "rank of the preconditioner")

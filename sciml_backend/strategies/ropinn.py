@@ -47,7 +47,7 @@ class RoPINN(Outer[Region]):
     inner: Strategy[Any] = part(
         "lbfgs", "the strategy of an epoch; what it remembers ends with the epoch", max_epochs=1
     )
-    epochs: int = setting(2000, "epochs, each with its own draw of points")
+    epochs: int = setting(1000, "epochs, each with its own draw of points")
     region: float = setting(1e-5, "width of the region at the start, in units of the coordinates")
     window: int = setting(5, "epochs over which the gradient's variation is judged")
 
