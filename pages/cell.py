@@ -44,7 +44,7 @@ def history(runs: pd.DataFrame) -> None:
     """The seeds' curves."""
     along = st.segmented_control(
         "Curves against", list(ALONG), format_func=ALONG.__getitem__, key="along", required=True,
-        help="Evaluations count every computation of loss and gradient, line searches included; a Hessian product counts as two.",
+        help="Evaluations count every computation of loss and gradient; a product with the Hessian counts as two.",
     )  # fmt: skip
     figure = cell_summary.cell_curves(runs, along=along)
     st.plotly_chart(figure, key="curves", config=cell_summary.SAVING, alt="Training loss and test error of each seed")
