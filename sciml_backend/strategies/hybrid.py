@@ -38,7 +38,7 @@ class Group:
 class HybridState(State):
     """Each row's phase (B,), the groups of rows with each strategy, and what the switch is judged by.
 
-    ``average`` (B,) is the moving average of the gradient's norm, ``settled_at`` (B,) what it was a window ago,
+    ``average`` (B,) is the moving average of the gradient's norm, ``window_ago`` (B,) what it was a window ago,
     ``steps`` (B,) the first strategy's; ``theta`` (B, P) and ``loss`` (B,) are where a row switched.
     """
 
