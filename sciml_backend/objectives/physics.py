@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sciml_backend.kernels import build
 from sciml_backend.linalg.polynomial import NotPolynomial, Polynomial
+from sciml_backend.linalg.row_wise import dots
 from sciml_backend.linalg.taylor import StreamPlan, Streams
 from sciml_backend.model import Block, Model
 from sciml_backend.objective import Index, Objective
@@ -334,7 +335,7 @@ class Physics(Objective):
 
         def product(v: Tensor) -> Tensor:
             direction = v.double()
-            size = direction.norm(dim=1, keepdim=True)
+            size = dots(direction, direction).sqrt()[:, None].to(direction)
             step = DIFFERENCE / torch.where(size > 0, size, 1.0)
             ahead = exact.value_and_gradient(there + step * direction)[1]
             return ((ahead - base) / step).to(self.dtype)

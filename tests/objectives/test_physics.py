@@ -153,6 +153,20 @@ def test_terms_with_weights_multipliers_and_each_rows_own_points_are_the_textboo
         assert torch.allclose(products[place], bend, rtol=1e-8, atol=1e-11 * bend.abs().max().item())
 
 
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_hessian_products_for_training_are_as_exact_as_float32_is(name: str) -> None:
+    theta, v = weights(dtype=torch.float32), (weights() - 1.0).float()
+    exact = make(name).hessian_times(theta.double(), v.double())
+    objective = make(name, dtype=torch.float32)
+    for rows in ([0, 1, 2], [2, 0]):
+        product = objective.rows(rows).hessian_at(theta[rows])(v[rows])
+        error = (product - exact[rows]).norm(dim=1) / exact[rows].norm(dim=1)
+        assert float(error.max()) < 1e-6
+        assert torch.equal(product[0], objective.rows(rows[:1]).hessian_at(theta[rows[:1]])(v[rows[:1]])[0])
+    nothing = objective.hessian_at(theta)(torch.zeros_like(v))
+    assert not nothing.any()
+
+
 def test_the_reference_solution_has_no_error_and_zero_has_all() -> None:
     objective = make("convection")
     nothing = torch.zeros(ROWS, MODEL.parameters, dtype=torch.float64)

@@ -4,17 +4,7 @@ import torch
 
 from sciml_backend.run import BadRequest, Status
 from sciml_backend.strategies.adam import Adam
-
-
-def follow(strategy, objective, theta, steps):
-    """Losses (steps, B), every theta, and the last step."""
-    state, losses, thetas = strategy.init(objective, theta), [], []
-    for _ in range(steps):
-        step = strategy.step(objective, theta, state)
-        theta, state = step.theta, step.state
-        losses.append(step.loss)
-        thetas.append(theta)
-    return np.array(losses), thetas, step
+from tests.strategies.following import follow
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])

@@ -12,15 +12,14 @@ from sciml_backend.strategies.hybrid import FALLEN_BACK, THEN, Hybrid
 from sciml_backend.strategies.lbfgs import LBFGS
 from sciml_backend.strategies.sgd import SGD
 from sciml_backend.sweep import initial_weights, objective_of, schedule_of
+from tests.strategies.following import steps
 
 
-def follow(strategy, objective, theta, steps):
+def follow(strategy, objective, theta, most):
     """Phases (steps, B), losses (steps, B), and the last step; ends where a row does."""
-    state, phases, losses = strategy.init(objective, theta), [], []
-    for _ in range(steps):
-        step = strategy.step(objective, theta, state)
-        theta, state = step.theta, step.state
-        phases.append(state.phase.copy())
+    phases, losses = [], []
+    for step in steps(strategy, objective, theta, most):
+        phases.append(step.state.phase.copy())
         losses.append(step.loss.copy())
         if any(s.finished for s in step.status):
             break

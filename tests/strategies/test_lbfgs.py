@@ -4,19 +4,9 @@ import torch
 
 from sciml_backend.run import BadRequest, Status
 from sciml_backend.strategies.lbfgs import LBFGS
+from tests.strategies.following import follow
 
 pytestmark = pytest.mark.usefixtures("arithmetic")
-
-
-def follow(strategy, objective, theta, steps):
-    """Losses (steps, B), thetas and the last step."""
-    state, losses, thetas = strategy.init(objective, theta), [], []
-    for _ in range(steps):
-        step = strategy.step(objective, theta, state)
-        theta, state = step.theta, step.state
-        losses.append(step.loss.copy())
-        thetas.append(theta)
-    return np.array(losses), thetas, step
 
 
 def torch_follow(objective, epochs, **settings):
