@@ -76,6 +76,18 @@ class Objective(ABC):
         """v (B, P) to the Hessian at theta times v, as exact as the precision needs: for many products in one place."""
         return partial(self.hessian_times, theta)
 
+    def hessian(self, theta: Tensor) -> Tensor:
+        """The Hessian of each row's loss, (B, P, P) in float64; for networks with few parameters."""
+        units = torch.eye(theta.shape[1], dtype=theta.dtype, device=theta.device)
+        every = [
+            self.rows([row] * len(units)).hessian_times(own.expand_as(units), units) for row, own in enumerate(theta)
+        ]
+        return symmetric(torch.stack(every).double())
+
+    @abstractmethod
+    def gauss_newton(self, theta: Tensor) -> Tensor:
+        """The part of each row's Hessian that the residuals' first derivatives make, (B, P, P) in float64."""
+
     @abstractmethod
     def residuals(self, theta: Tensor) -> dict[str, Tensor]:
         """Every term's residuals by name, each (B, n)."""
@@ -99,3 +111,8 @@ class Objective(ABC):
     @abstractmethod
     def memory(self, runs: int) -> int:
         """Predicted bytes of working memory for a batch of ``runs`` runs."""
+
+
+def symmetric(matrices: Tensor) -> Tensor:
+    """The symmetric parts of matrices (B, P, P)."""
+    return (matrices + matrices.mT) / 2

@@ -11,8 +11,13 @@ from hashlib import sha256
 from typing import Any
 
 from sciml_backend import catalog
+from sciml_backend.model import Model
 from sciml_backend.run import DTYPES, BadRequest, MapName, RunSpec, Setting
 from sciml_backend.schedule import build, settings_of
+from sciml_backend.strategy import Strategy
+
+READABLE = 5
+"""Differences that a variant names; more are a hash."""
 
 
 def plan(
@@ -51,6 +56,7 @@ def plan(
     chosen |= {k: tuple(v) for k, v in (coefficients or {}).items()}
     model_settings = _model_settings(model_class, {**said.model, **(model or {})})
     own_settings = _strategy_settings(name.strategy, {**said.settings, **(settings or {})})
+    _check_size(model_class(**model_settings), build(name.strategy, own_settings))
     plugin = catalog.plugin_of(name.problem, name.strategy)
     runs = []
     for n in data if data is not None else problem.data_axis:
@@ -127,7 +133,7 @@ def variant_of(spec: RunSpec) -> str:
     changed = {k: v for k, v in spec.coefficients.items() if usual.get(k) not in (None, v)}
     tokens += [f"{k}={v}" for k, v in {**changed, **spec.model, **spec.settings}.items()]
     name = ",".join(tokens)
-    if spec.data_seed or len(tokens) > 3 or not re.fullmatch(r"[\w.=,+-]*", name):
+    if spec.data_seed or len(tokens) > READABLE or not re.fullmatch(r"[\w.=,+-]*", name):
         return sha256(json.dumps([name, spec.data_seed]).encode()).hexdigest()[:8]
     return name
 
@@ -151,6 +157,17 @@ def _strategy_settings(identifier: str, given: Mapping[str, Setting]) -> dict[st
     except (TypeError, ValueError) as error:
         raise BadRequest(str(error)) from None
     return chosen
+
+
+def _check_size(model: Model, phases: Sequence[Strategy[Any]]) -> None:
+    """Raise BadRequest when a network has more parameters than one of its strategies can train."""
+    for phase in phases:
+        most = phase.most_parameters
+        if most is not None and model.parameters > most:
+            raise BadRequest(
+                f"{phase.label} is for networks of at most {most:,} parameters and this one has {model.parameters:,}; "
+                "take a small one, such as depth=2 and width=20."
+            )
 
 
 def _defaults(cls: type) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def record() -> dict[str, Any]:
             for name, e in catalog.entries("diagnostics").items()
         },
         "maps": [
-            _map(family, name, problems[name].cls(), strategy) | {"plugin": catalog.plugin_of(name, strategy)}
+            _map(family, name, problems[name].cls(), strategy, strategies[strategy].cls.variants)
+            | {"plugin": catalog.plugin_of(name, strategy)}
             for family in FAMILIES
             for name in problems
             if family in problems[name].cls.families
@@ -81,13 +82,13 @@ def _settings(cls: Any) -> dict[str, Any]:
     }
 
 
-def _map(family: str, name: str, problem: Problem, strategy: str) -> dict[str, Any]:
+def _map(family: str, name: str, problem: Problem, strategy: str, variants: tuple[str, ...]) -> dict[str, Any]:
     axis = problem.axis
     return {
         "family": family,
         "problem": name,
         "strategy": strategy,
-        "variants": list(problem.variants),
+        "variants": list(variants or problem.variants),
         "x": {"name": axis.name, "label": axis.label, "values": [float(v) for v in axis.axis]},
         "y": {"name": "N_f", "label": "collocation points N_f", "values": [float(n) for n in problem.data_axis]},
     }

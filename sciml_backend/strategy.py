@@ -53,6 +53,22 @@ class Curved(Minimisable, Protocol):
         ...
 
 
+class Dense(Minimisable, Protocol):
+    """What a strategy of second order asks of an objective with few parameters."""
+
+    def hessian(self, theta: Tensor, /) -> Tensor:
+        """The Hessian at theta (B, P), (B, P, P) in float64."""
+        ...
+
+    def gauss_newton(self, theta: Tensor, /) -> Tensor:
+        """The part of the Hessian that the residuals' first derivatives make, (B, P, P) in float64."""
+        ...
+
+    def rows(self, index: Integers, /) -> Dense:
+        """The same objective for these rows only, in this order."""
+        ...
+
+
 class Posable(Minimisable, Protocol):
     """What is asked of an objective that it poses anew: with other coefficients, points, weights, multipliers."""
 
@@ -153,11 +169,18 @@ def part(identifier: str, doc: str, **settings: Setting) -> Any:
 class Strategy(ABC, Generic[S]):
     """An optimiser; a frozen dataclass of its settings, in a module named by its identifier.
 
-    ``before`` are the phases that a run of this name goes through first.
+    ``before`` are the phases that a run of this name goes through first; ``variants`` those that its maps are offered
+    in, where the problem's own would not do.
     """
 
     label: ClassVar[str]
     before: ClassVar[tuple[Part, ...]] = ()
+    variants: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def most_parameters(self) -> int | None:
+        """The largest P that it can train, or None."""
+        return None
 
     @property
     def vectors(self) -> int:
@@ -212,6 +235,10 @@ class Outer(Strategy[OuterState[C]], Generic[C]):
     """
 
     inner: Strategy[Any]
+
+    @property
+    def most_parameters(self) -> int | None:
+        return self.inner.most_parameters
 
     @property
     def vectors(self) -> int:

@@ -50,8 +50,8 @@ def differing() -> list[tuple[MapName, dict[str, Any]]]:
         (MapName("pinn", "reaction_diffusion", "lbfgs"), {"coefficients": {"rho": [5.0], "nu": [1 / 3]}}),
         (NAME, {"model": {"width": 100}}),
     ]
-    for strategy in catalog.entries("strategies"):
-        name = MapName("pinn", "convection", strategy)
+    for strategy, entry in catalog.entries("strategies").items():
+        name = MapName("pinn", "convection", strategy, *entry.cls.variants[:1])
         for setting, known in settings_of(strategy).items():
             cases += [(name, {"settings": {setting: v}}) for v in changed(known.default)]
     return cases

@@ -78,13 +78,13 @@ def _iterations(name: MapName) -> list[float]:
 
 
 def all_maps() -> list[MapName]:
-    """Every map of the catalogue."""
+    """Every map of the catalogue, in the variant that its strategy asks for."""
     return [
-        MapName(family, problem, strategy)
+        MapName(family, problem, identifier, *strategy.cls.variants[:1])
         for family in FAMILIES
         for problem, entry in catalog.entries("problems").items()
         if family in entry.cls.families
-        for strategy in catalog.entries("strategies")
+        for identifier, strategy in catalog.entries("strategies").items()
     ]
 
 

@@ -80,6 +80,21 @@ class Terms:
         ]
         return torch.stack(rows)
 
+    def hessian(self, theta: Tensor) -> Tensor:
+        rows = [
+            torch.autograd.functional.hessian(lambda x, row=row: self.loss(x, row), own)
+            for row, own in enumerate(theta)
+        ]
+        return torch.stack(rows)
+
+    def gauss_newton(self, theta: Tensor) -> Tensor:
+        """For plain losses."""
+        matrices = []
+        for row, own in enumerate(theta):
+            of_terms = torch.func.jacrev(lambda x, row=row: self.one(x, row))(own)
+            matrices.append(sum(2 / len(j) * j.T @ j for j in of_terms.values()))
+        return torch.stack(matrices)
+
     def hessian_at(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
         return partial(self.hessian_times, theta)
 
