@@ -6,12 +6,12 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from sciml_backend import catalog
-from sciml_backend.run import DTYPES, BadRequest, MapName, RunSpec, Setting
+from sciml_backend.run import DTYPES, BadRequest, MapName, RunSpec, Setting, defaults
 from sciml_backend.schedule import build, settings_of
 
 
@@ -96,7 +96,7 @@ def _from_variant(variant: str, problem: Any, model: type, strategy: str) -> _Sa
         key, _, text = token.partition("=")
         owners: list[tuple[Mapping[str, Any], dict[str, Any]]] = [
             ({c.name: 0.0 for c in problem.coefficients}, said.coefficients),
-            (_defaults(model), said.model),
+            (defaults(model), said.model),
             ({name: known.default for name, known in settings_of(strategy, said.settings).items()}, said.settings),
         ]
         owner = next((pair for pair in owners if key in pair[0]), None)
@@ -134,7 +134,7 @@ def variant_of(spec: RunSpec) -> str:
 
 def _model_settings(cls: type, given: Mapping[str, Setting]) -> dict[str, Setting]:
     """The given settings that differ from the model's defaults; raises BadRequest when it cannot be made of them."""
-    chosen = _differing(_defaults(cls), given, "model")
+    chosen = _differing(defaults(cls), given, "model")
     try:
         cls(**chosen)
     except (TypeError, ValueError) as error:
@@ -151,10 +151,6 @@ def _strategy_settings(identifier: str, given: Mapping[str, Setting]) -> dict[st
     except (TypeError, ValueError) as error:
         raise BadRequest(str(error)) from None
     return chosen
-
-
-def _defaults(cls: type) -> dict[str, Any]:
-    return {f.name: f.default for f in fields(cls)}
 
 
 def _differing(known: Mapping[str, Any], given: Mapping[str, Setting], owner: str) -> dict[str, Setting]:

@@ -24,7 +24,7 @@ class MLP(Model):
     label = "Multilayer perceptron"
     width: int = setting(50, "units of every hidden layer")
     depth: int = setting(3, "hidden layers")
-    inputs: int = setting(2, "inputs of the network: the coordinates of the problem")
+    inputs: int = 2
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 2048 or not 1 <= self.depth <= 12:
