@@ -247,6 +247,28 @@ class Periodic(SpaceTime):
         return upper.value - lower.value
 
 
+class Interval(Problem):
+    """An ordinary differential equation on [0, 1], with conditions at both ends; 1,025 nodes."""
+
+    domain = (Coordinate("x", 0.0, 1.0, nodes=1025),)
+    data_axis: ClassVar[tuple[int, ...]] = (5, 10, 20, 50, 100, 200, 500)
+
+    def terms(self) -> tuple[Term, ...]:
+        return (Term("residual", ("interior",), self.residual), Term("boundary", ("ends",), self.boundary))
+
+    @abstractmethod
+    def residual(self, u: Field, c: Point) -> Any:
+        """The equation, (B, n), zero where it holds."""
+
+    @abstractmethod
+    def boundary(self, u: Field, c: Point) -> Any:
+        """u minus its value at both ends, (B, 2)."""
+
+    def border(self) -> dict[str, Array]:
+        """Both ends."""
+        return {"ends": np.array([[side] for side in (self.domain[0].low, self.domain[0].high)])}
+
+
 def shape(nodes: Nodes) -> tuple[int, ...]:
     """The shape of a field on a grid: the last coordinate first."""
     return tuple(len(along) for along in reversed(nodes.values()))

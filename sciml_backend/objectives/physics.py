@@ -1,7 +1,8 @@
-"""Physics-informed loss: mean squares of a problem's residual, boundary and initial terms.
+"""Physics-informed loss: mean squares of a problem's terms, such as residual, boundary and initial conditions.
 
-L(θ) = mean(residual²) + mean(boundary²) + mean(initial²); Raissi, Perdikaris and Karniadakis (2019). A strategy may be
-given the terms with weights and, point by point, with multipliers: Σ_k w_k mean(r_k²) + mean(λ_k r_k).
+L(θ) = mean(residual²) + mean(boundary²) + mean(initial²); Raissi, Perdikaris and Karniadakis (2019). A regression has
+one term, its misfit at samples. A strategy may be given the terms with weights and, point by point, with multipliers:
+Σ_k w_k mean(r_k²) + mean(λ_k r_k).
 
 Two arithmetics are equal to rounding: a plain differentiable one that takes any residual, any model and any device,
 and a fused kernel for residuals that are polynomials in the network's streams, on the CPU.

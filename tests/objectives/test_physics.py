@@ -17,7 +17,8 @@ from sciml_backend.run import BadRequest
 from tests.textbook import textbook_loss, textbook_residuals
 
 PROBLEMS = sorted(catalog.entries("problems"))
-MODEL = MLP(width=13, depth=2)
+HIGH = ("biharmonic_1d",)
+"""Problems of an order that the kernel does not go to."""
 ROWS = 3
 POINTS = 75
 
@@ -31,7 +32,14 @@ def coefficients_of(problem: Problem) -> dict[str, list[float]]:
 def make(name: str, **options: Any) -> Physics:
     problem = catalog.problem(name)
     options = {"dtype": torch.float64, "points": problem.points(POINTS, data_seed=0)} | options
-    return Physics(problem, MODEL, coefficients=coefficients_of(problem), **options)
+    return Physics(problem, model_of(problem), coefficients=coefficients_of(problem), **options)
+
+
+def model_of(problem: Problem) -> MLP:
+    return MLP(width=13, depth=2, inputs=len(problem.domain))
+
+
+MODEL = model_of(catalog.problem("convection"))
 
 
 def weights(model: MLP = MODEL, *, rows: int = ROWS, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -44,7 +52,7 @@ def weights(model: MLP = MODEL, *, rows: int = ROWS, dtype: torch.dtype = torch.
 @pytest.mark.parametrize("fused", [True, False])
 def test_loss_gradient_and_curvature_are_the_textbooks(name: str, fused: bool) -> None:
     objective = make(name, fused=fused)
-    assert (objective.kernel != "torch") is fused, "a residual of the catalogue should be fused on a CPU"
+    assert (objective.kernel != "torch") is (fused and name not in HIGH), "a residual of second order should be fused"
     theta, v = weights(), weights() - 1.0
     loss, gradient = objective.value_and_gradient(theta)
     products = objective.hessian_times(theta, v)
