@@ -375,10 +375,17 @@ class Physics(Objective):
 
     def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor]) -> Tensor:
         total = torch.zeros_like(theta)
-        for term in self._terms:
-            leaf = theta.detach().requires_grad_()
-            product = (self._term_residual(term, leaf) * w[term.term.name]).sum()
-            total += torch.autograd.grad(product, leaf)[0]
+        for term, kernel in zip(self._terms, self._kernels or itertools.repeat(None), strict=False):
+            if (cotangent := w.get(term.term.name)) is None:
+                continue
+            if kernel is None:
+                leaf = theta.detach().requires_grad_()
+                product = (self._term_residual(term, leaf) * cotangent).sum()
+                total += torch.autograd.grad(product, leaf)[0]
+            else:
+                spread, unused = cast(Any, kernel).zeros(theta), torch.zeros(theta.shape[0], dtype=torch.float64)
+                spread[:, : term.n] = cotangent
+                kernel(theta.contiguous(), unused, rows=self._index(theta), gradient=total, cotangent=spread)
         return total
 
     # -- against the reference solution -------------------------------------------------------------------------
