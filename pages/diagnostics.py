@@ -20,6 +20,7 @@ KINDS = {
     "landscape": "landscape",
     "sharpness": "hessian_extremes",
     "sharpening": "sharpening",
+    "ntk": "ntk",
     "opinion": "pyhessian_opinion",
 }
 TITLES = {
@@ -28,6 +29,7 @@ TITLES = {
     "landscape": "Loss landscape",
     "sharpness": "Sharpness",
     "sharpening": "Sharpness while training",
+    "ntk": "Neural tangent kernel",
     "opinion": "Second opinion",
 }
 DELIVERY_SECONDS = 10
@@ -130,7 +132,13 @@ def _wait(job_id: str, title: str) -> None:
 
 def _solution(found: Artifact, spec: RunSpec) -> None:
     arrays = found.arrays
-    figure = figures.solution(arrays["x"], arrays["t"], arrays["solution"], arrays["reference"], height=340)
+    fields = arrays["solution"], arrays["reference"]
+    names = [name for name in arrays if name not in ("solution", "reference")]
+    axes = [arrays[name] for name in names]
+    if len(axes) == 1:
+        figure = figures.profile(*axes, *fields, x_title=names[0])
+    else:
+        figure = figures.solution(*axes, *fields, x_title=names[0], t_title=names[1], height=340)
     st.plotly_chart(figure, config=cell_summary.SAVING, alt="Predicted and reference solution, and their difference")
     _numbers({"Test error": found.numbers["test_error"], "Largest error": found.numbers["largest_error"]})
 
@@ -190,6 +198,29 @@ def _sharpening(found: Artifact, spec: RunSpec) -> None:
         st.caption("On this machine the run took another path than the stored one: its end differs in the last bits.")
 
 
+def _ntk(found: Artifact, spec: RunSpec) -> None:
+    arrays, n = found.arrays, found.numbers
+    figure = figures.eigenvalues(
+        initial=arrays["eigenvalues_initial"],
+        final=arrays["eigenvalues_final"],
+        floor=max(n["floor_initial"], n["floor_final"]),
+    )
+    st.plotly_chart(figure, config=cell_summary.SAVING, alt="Eigenvalues of the kernel before and after training")
+    _table(
+        {
+            f"{when} training": {
+                "λmax": words.number(n[f"lambda_max_{end}"]),
+                "condition number": words.number(n[f"condition_{end}"]),
+                "effective rank": words.number(n[f"effective_rank_{end}"]),
+                "above the floor": f"{n[f'rank_{end}']:.0f} of {n['residuals']:.0f}",
+                "floor": words.number(n[f"floor_{end}"]),
+            }
+            for when, end in {"before": "initial", "after": "final"}.items()
+        }
+    )
+    _numbers({"Drift of the kernel": n["drift"]})
+
+
 def _opinion(found: Artifact, spec: RunSpec) -> None:
     ours = results.artifact(spec.cell_id, "hessian_extremes", _complete("hessian_extremes", {}))
     n = found.numbers
@@ -227,10 +258,11 @@ DRAW: Mapping[str, Callable[[Artifact, RunSpec], None]] = {
     "landscape": _landscape,
     "sharpness": _sharpness,
     "sharpening": _sharpening,
+    "ntk": _ntk,
     "opinion": _opinion,
 }
 EXPLAINED = {
-    "solution": "What the network learned over space and time, what it should have learned, and the difference.",
+    "solution": "What the network learned, what it should have learned, and the difference.",
     "spectrum": "Density of the eigenvalues of the loss's Hessian before and after training, on an axis that is "
     "linear near "
     "zero and logarithmic outside. Inside the noise floor (grey) an eigenvalue has no sign. A long right tail "
@@ -245,5 +277,8 @@ EXPLAINED = {
     "sharp minimum; a negative λmin beyond its error means a saddle.",
     "sharpening": "The largest curvature λmax beside the training loss. It usually rises while the loss falls, then "
     "levels off. Computing it trains the run anew, so it takes as long as the training and more.",
+    "ntk": "Eigenvalues of the neural tangent kernel of all residuals: gradient descent shrinks an error along an "
+    "eigenvector at a rate proportional to its eigenvalue, so what lies at the right end is learned last. This holds "
+    "while the kernel barely moves: a drift near or above 1 says that it moved a lot.",
     "opinion": "The same curvature by the PyHessian package, which shares no code with this project.",
 }

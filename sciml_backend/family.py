@@ -27,5 +27,12 @@ FAMILIES = {
             "Physics-informed neural network: a perceptron trained on the residuals of a differential equation "
             "and of its initial and boundary conditions (Raissi, Perdikaris and Karniadakis, 2019).",
         ),
+        Family(
+            "mlp",
+            "mlp",
+            "physics",
+            "MLP",
+            "Regression: a perceptron fitted to samples of a function by their mean square error alone.",
+        ),
     )
 }

@@ -24,7 +24,10 @@ class Block:
 
 
 class Model(ABC):
-    """A network as a frozen record of its settings; the numbers live in theta (B, P)."""
+    """A network as a frozen record of its settings and of ``inputs``; the numbers live in theta (B, P).
+
+    ``inputs`` is how many coordinates the problem has: it follows from the problem and is no setting.
+    """
 
     label: ClassVar[str]
 

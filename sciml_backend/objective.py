@@ -98,7 +98,7 @@ class Objective(ABC):
 
     @abstractmethod
     def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor]) -> Tensor:
-        """Gradient (B, P) of sum over terms of <w, residual>, w by name, each (B, n)."""
+        """Gradient (B, P) of sum over terms of <w, residual>, w by name, each (B, n); zero for a term left out."""
 
     @abstractmethod
     def errors(self, theta: Tensor, *, heldout: bool = False) -> dict[str, Tensor]:

@@ -6,13 +6,13 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from sciml_backend import catalog
 from sciml_backend.model import Model
-from sciml_backend.run import DTYPES, BadRequest, MapName, RunSpec, Setting
+from sciml_backend.run import DTYPES, BadRequest, MapName, RunSpec, Setting, defaults
 from sciml_backend.schedule import build, settings_of
 from sciml_backend.strategy import Strategy
 
@@ -56,7 +56,7 @@ def plan(
     chosen |= {k: tuple(v) for k, v in (coefficients or {}).items()}
     model_settings = _model_settings(model_class, {**said.model, **(model or {})})
     own_settings = _strategy_settings(name.strategy, {**said.settings, **(settings or {})})
-    _check_size(model_class(**model_settings), build(name.strategy, own_settings))
+    _check_size(model_class(inputs=len(problem.domain), **model_settings), build(name.strategy, own_settings))
     plugin = catalog.plugin_of(name.problem, name.strategy)
     runs = []
     for n in data if data is not None else problem.data_axis:
@@ -102,7 +102,7 @@ def _from_variant(variant: str, problem: Any, model: type, strategy: str) -> _Sa
         key, _, text = token.partition("=")
         owners: list[tuple[Mapping[str, Any], dict[str, Any]]] = [
             ({c.name: 0.0 for c in problem.coefficients}, said.coefficients),
-            (_defaults(model), said.model),
+            (defaults(model), said.model),
             ({name: known.default for name, known in settings_of(strategy, said.settings).items()}, said.settings),
         ]
         owner = next((pair for pair in owners if key in pair[0]), None)
@@ -140,7 +140,7 @@ def variant_of(spec: RunSpec) -> str:
 
 def _model_settings(cls: type, given: Mapping[str, Setting]) -> dict[str, Setting]:
     """The given settings that differ from the model's defaults; raises BadRequest when it cannot be made of them."""
-    chosen = _differing(_defaults(cls), given, "model")
+    chosen = _differing(defaults(cls), given, "model")
     try:
         cls(**chosen)
     except (TypeError, ValueError) as error:
@@ -168,10 +168,6 @@ def _check_size(model: Model, phases: Sequence[Strategy[Any]]) -> None:
                 f"{phase.label} is for networks of at most {most:,} parameters and this one has {model.parameters:,}; "
                 "take a small one, such as depth=2 and width=20."
             )
-
-
-def _defaults(cls: type) -> dict[str, Any]:
-    return {f.name: f.default for f in fields(cls)}
 
 
 def _differing(known: Mapping[str, Any], given: Mapping[str, Setting], owner: str) -> dict[str, Setting]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -58,40 +59,50 @@ class Term:
     residual: Callable[..., Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Nodes:
-    """The tensor grid a problem lives on; x and t in the problem's units, end points included."""
+@dataclass(frozen=True)
+class Coordinate:
+    """One side of the box a problem lives on: from ``low`` to ``high`` in the problem's units, with a grid's nodes."""
 
-    x: Array
-    t: Array
+    name: str
+    low: float
+    high: float
+    nodes: int
+    """Nodes of the training grid along it, both ends included."""
+
+
+Nodes = dict[str, Array]
+"""A tensor grid: the nodes along each coordinate by name, ascending. Fields on it are shaped last coordinate first."""
 
 
 class Problem(ABC):
-    """A partial differential equation on an interval in x and [0, 1] in t, with initial and boundary conditions.
+    """Equations on a box, as mean-square terms on point sets; each side of the box is a coordinate with a grid.
 
-    The collocation points are drawn from the interior nodes of a 257 x 101 grid; the boundary and initial points are
-    all the grid's nodes there (arXiv 2605.29153, Appendix C; nodes as in its released code).
+    The collocation points are drawn from the grid's interior nodes; the sets on the border are the problem's own.
     """
 
     label: ClassVar[str]
     equation: ClassVar[str]
     coefficients: ClassVar[tuple[Coefficient, ...]]
-    length: ClassVar[float]
+    domain: ClassVar[tuple[Coordinate, ...]]
     data_axis: ClassVar[tuple[int, ...]]
+    data_name: ClassVar[str] = "N_f"
+    data_label: ClassVar[str] = "collocation points N_f"
     note: ClassVar[str] = ""
     families: ClassVar[tuple[str, ...]] = ("pinn",)
     variants: ClassVar[tuple[str, ...]] = ("", "float64")
-    coordinates: ClassVar[tuple[str, ...]] = ("x", "t")
-    n_x: ClassVar[int] = 257
-    n_t: ClassVar[int] = 101
 
     @abstractmethod
     def terms(self) -> tuple[Term, ...]:
         """The mean-square terms whose sum is the loss."""
 
     @abstractmethod
-    def exact(self, x: Array, t: Array, c: Mapping[str, float]) -> Array:
-        """The solution on the tensor grid x (n_x,) by t (n_t,), as (n_t, n_x) in float64."""
+    def exact(self, at: Nodes, c: Mapping[str, float]) -> Array:
+        """The solution in float64 where ``at`` says: coordinates on an open grid, x as (1, n_x) and t as (n_t, 1)."""
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """The coordinates' names, in the order of a point's columns."""
+        return tuple(c.name for c in self.domain)
 
     @property
     def axis(self) -> Coefficient:
@@ -100,8 +111,8 @@ class Problem(ABC):
 
     @property
     def data_limit(self) -> int:
-        """How many interior nodes there are to draw from."""
-        return (self.n_x - 2) * (self.n_t - 1)
+        """How many nodes there are to draw from."""
+        return prod(map(len, self.interior().values()))
 
     def complete(self, given: Mapping[str, float]) -> dict[str, float]:
         """All coefficients, defaults filled in; raises BadRequest on an unknown, missing or out-of-range one."""
@@ -120,54 +131,100 @@ class Problem(ABC):
         return result
 
     def check_data(self, n: int) -> None:
-        """Raise BadRequest when n collocation points cannot be drawn."""
+        """Raise BadRequest when n points cannot be drawn."""
         if not 1 <= n <= self.data_limit:
             raise BadRequest(
-                f"N_f must lie between 1 and {self.data_limit:,} (the interior nodes of the grid), got {n:,}."
+                f"{self.data_name} must lie between 1 and {self.data_limit:,} (the nodes of the grid to draw from), "
+                f"got {n:,}."
             )
 
-    def nodes(self, *, coarsening: int = 1) -> Nodes:
-        """The training grid, or the nested one with every ``coarsening``-th x."""
-        return Nodes(
-            x=np.linspace(0.0, self.length, self.n_x)[::coarsening],
-            t=np.linspace(0.0, 1.0, self.n_t),
-        )
+    # -- grids --------------------------------------------------------------------------------------------------
+
+    def nodes(self) -> Nodes:
+        """The training grid."""
+        return {c.name: np.linspace(c.low, c.high, c.nodes) for c in self.domain}
+
+    def interior(self) -> Nodes:
+        """The part of the training grid that collocation points are drawn from."""
+        return {name: along[1:-1] for name, along in self.nodes().items()}
 
     def test_nodes(self) -> Nodes:
-        """The published test grid, 129 x 101: every second x of the training grid."""
-        return self.nodes(coarsening=2)
+        """The test grid: every second node of the training grid along each coordinate."""
+        return {name: along[::2] for name, along in self.nodes().items()}
+
+    def test_weights(self) -> Array:
+        """How often each node of the test grid counts, shaped as a field on it."""
+        return np.ones(shape(self.test_nodes()))
 
     def heldout_nodes(self) -> Nodes:
-        """Cell centres of the training grid, 256 x 100: no node in common with any training set."""
-        nodes = self.nodes()
-        return Nodes(x=(nodes.x[1:] + nodes.x[:-1]) / 2, t=(nodes.t[1:] + nodes.t[:-1]) / 2)
+        """Cell centres of the training grid: no node in common with any training set."""
+        return {name: (along[1:] + along[:-1]) / 2 for name, along in self.nodes().items()}
+
+    def solution(self, nodes: Nodes, c: Mapping[str, float]) -> Array:
+        """The exact solution on a grid, last coordinate first: (n_t, n_x) on x by t."""
+        return np.broadcast_to(self.exact(open_grid(nodes), c), shape(nodes))
+
+    # -- points -------------------------------------------------------------------------------------------------
 
     def points(self, n: int, *, data_seed: int) -> dict[str, Array]:
-        """Point sets by name, each (n, 2) of (x, t): n interior nodes without replacement, and all the border's.
+        """Point sets by name, each (n, d): ``interior``, n of its nodes without replacement, and all the border's.
 
         Equal for equal ``data_seed``, whatever the model's seed.
         """
         self.check_data(n)
-        nodes = self.nodes()
-        x, t = np.meshgrid(nodes.x[1:-1], nodes.t[1:])
-        interior = np.column_stack([x.ravel(), t.ravel()])
+        interior = grid_points(self.interior())
         chosen = np.random.RandomState(data_seed).choice(len(interior), n, replace=False)
+        return {"interior": interior[chosen], **self.border()}
+
+    def border(self) -> dict[str, Array]:
+        """The point sets of boundary and initial conditions by name, each (n, d)."""
+        return {}
+
+
+TIME = Coordinate("t", 0.0, 1.0, nodes=101)
+
+
+class SpaceTime(Problem):
+    """An equation on an interval in x and [0, 1] in t, with initial and boundary conditions, on a 257 x 101 grid.
+
+    The points of the initial and boundary conditions are all the grid's nodes there, and the test set is the published
+    one (arXiv 2605.29153, Appendix C; nodes as in its released code).
+    """
+
+    def interior(self) -> Nodes:
+        """All nodes but those at t = 0 and at both ends of x."""
+        nodes = self.nodes()
+        return {"x": nodes["x"][1:-1], "t": nodes["t"][1:]}
+
+    def test_nodes(self) -> Nodes:
+        """The published test grid, 129 x 101: every second x of the training grid."""
+        nodes = self.nodes()
+        return {"x": nodes["x"][::2], "t": nodes["t"]}
+
+    def test_weights(self) -> Array:
+        """The published test set stacks interior, initial and boundary nodes: both corners at t = 0 count twice."""
+        weights = super().test_weights()
+        weights[0, [0, -1]] = 2.0
+        return weights
+
+    def border(self) -> dict[str, Array]:
+        """Both ends of x, ``lower`` and ``upper``, and the start, ``initial``."""
+        x, t = self.nodes().values()
         return {
-            "interior": interior[chosen],
-            "lower": np.column_stack([np.full(self.n_t, nodes.x[0]), nodes.t]),
-            "upper": np.column_stack([np.full(self.n_t, nodes.x[-1]), nodes.t]),
-            "initial": np.column_stack([nodes.x, np.zeros(self.n_x)]),
+            "lower": np.column_stack([np.full(len(t), x[0]), t]),
+            "upper": np.column_stack([np.full(len(t), x[-1]), t]),
+            "initial": np.column_stack([x, np.zeros(len(x))]),
         }
 
 
-class Periodic(Problem):
+class Periodic(SpaceTime):
     """An equation of first order in time on [0, 2π], periodic in x: a residual, the border's two ends, a start.
 
     Sampled as in Krishnapriyan et al. (2021), arXiv:2109.01050, and arXiv 2605.29153: the value is periodic, its slope
     is not asked to be.
     """
 
-    length = 2 * np.pi
+    domain = (Coordinate("x", 0.0, 2 * np.pi, nodes=257), TIME)
     data_axis = (100, 150, 200, 250, 500, 1000, 2000, 5000, 10000, 15000, 20000, 25000)
 
     def terms(self) -> tuple[Term, ...]:
@@ -190,10 +247,42 @@ class Periodic(Problem):
         return upper.value - lower.value
 
 
+class Interval(Problem):
+    """An ordinary differential equation on [0, 1], with conditions at both ends; 1,025 nodes."""
+
+    domain = (Coordinate("x", 0.0, 1.0, nodes=1025),)
+    data_axis: ClassVar[tuple[int, ...]] = (5, 10, 20, 50, 100, 200, 500)
+
+    def terms(self) -> tuple[Term, ...]:
+        return (Term("residual", ("interior",), self.residual), Term("boundary", ("ends",), self.boundary))
+
+    @abstractmethod
+    def residual(self, u: Field, c: Point) -> Any:
+        """The equation, (B, n), zero where it holds."""
+
+    @abstractmethod
+    def boundary(self, u: Field, c: Point) -> Any:
+        """u minus its value at both ends, (B, 2)."""
+
+    def border(self) -> dict[str, Array]:
+        """Both ends."""
+        return {"ends": np.array([[side] for side in (self.domain[0].low, self.domain[0].high)])}
+
+
+def shape(nodes: Nodes) -> tuple[int, ...]:
+    """The shape of a field on a grid: the last coordinate first."""
+    return tuple(len(along) for along in reversed(nodes.values()))
+
+
+def open_grid(nodes: Nodes) -> Nodes:
+    """The nodes along each coordinate, shaped so that together they broadcast to a field on the grid."""
+    return dict(zip(nodes, reversed(np.ix_(*reversed(nodes.values()))), strict=True))
+
+
 def grid_points(nodes: Nodes) -> Array:
-    """All nodes as (n_t * n_x, 2) of (x, t), x running fastest."""
-    x, t = np.meshgrid(nodes.x, nodes.t)
-    return np.column_stack([x.ravel(), t.ravel()])
+    """All nodes of a grid as (n, d), the first coordinate running fastest."""
+    mesh = np.meshgrid(*reversed(nodes.values()), indexing="ij")
+    return np.column_stack([along.ravel() for along in reversed(mesh)])
 
 
 def as_point(coordinates: Sequence[str], points: Tensor) -> dict[str, Tensor]:

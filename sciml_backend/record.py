@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import MISSING, fields
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sciml_backend.engine import provenance
 from sciml_backend.family import FAMILIES
 from sciml_backend.kernels import build
 from sciml_backend.problem import Problem
-from sciml_backend.run import PROTOCOL_VERSION
+from sciml_backend.run import PROTOCOL_VERSION, Setting, defaults
 from sciml_backend.schedule import settings_of
 
 
@@ -35,11 +36,11 @@ def record() -> dict[str, Any]:
             for name, e in strategies.items()
         },
         "models": {
-            name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls)}
+            name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls, defaults(e.cls))}
             for name, e in catalog.entries("models").items()
         },
         "diagnostics": {
-            name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls)}
+            name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls, e.cls.defaults())}
             for name, e in catalog.entries("diagnostics").items()
         },
         "maps": [
@@ -65,8 +66,8 @@ def _problem(problem: Problem, doc: str) -> dict[str, Any]:
             for c in problem.coefficients
         ],
         "data": {
-            "name": "N_f",
-            "label": "collocation points N_f",
+            "name": problem.data_name,
+            "label": problem.data_label,
             "low": 1,
             "high": problem.data_limit,
             "axis": list(problem.data_axis),
@@ -74,12 +75,9 @@ def _problem(problem: Problem, doc: str) -> dict[str, Any]:
     }
 
 
-def _settings(cls: Any) -> dict[str, Any]:
-    return {
-        f.name: {"default": f.default, "doc": f.metadata.get("doc", "")}
-        for f in fields(cls)
-        if f.default is not MISSING and isinstance(f.default, int | float | str | bool)
-    }
+def _settings(cls: Any, known: Mapping[str, Setting]) -> dict[str, Any]:
+    docs = {f.name: f.metadata.get("doc", "") for f in fields(cls)}
+    return {name: {"default": default, "doc": docs[name]} for name, default in known.items()}
 
 
 def _map(family: str, name: str, problem: Problem, strategy: str, variants: tuple[str, ...]) -> dict[str, Any]:
@@ -90,7 +88,7 @@ def _map(family: str, name: str, problem: Problem, strategy: str, variants: tupl
         "strategy": strategy,
         "variants": list(variants or problem.variants),
         "x": {"name": axis.name, "label": axis.label, "values": [float(v) for v in axis.axis]},
-        "y": {"name": "N_f", "label": "collocation points N_f", "values": [float(n) for n in problem.data_axis]},
+        "y": {"name": problem.data_name, "label": problem.data_label, "values": [float(n) for n in problem.data_axis]},
     }
 
 

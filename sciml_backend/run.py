@@ -9,7 +9,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -29,6 +29,11 @@ def setting(default: Value, doc: str) -> Value:
     """A field of a strategy, a diagnostic or a model: its default, and what it means to those who choose it."""
     value: Value = field(default=default, metadata={"doc": doc})
     return value
+
+
+def defaults(cls: type) -> dict[str, Any]:
+    """The settings that a class declares by ``setting``: their names and default values."""
+    return {f.name: f.default for f in fields(cls) if "doc" in f.metadata and f.default is not MISSING}
 
 
 class Status(Enum):

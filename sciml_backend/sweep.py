@@ -46,8 +46,9 @@ class Progress:
 
 
 def model_of(spec: RunSpec) -> Model:
-    """The network of a run."""
-    made: Model = catalog.entry("models", catalog.family(spec.family).model).cls(**spec.model)
+    """The network of a run, with an input for each coordinate of its problem."""
+    inputs = len(catalog.problem(spec.problem).domain)
+    made: Model = catalog.entry("models", catalog.family(spec.family).model).cls(inputs=inputs, **spec.model)
     return made
 
 

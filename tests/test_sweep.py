@@ -167,3 +167,11 @@ def test_diagnostics_start_from_stored_weights(kind: str) -> None:
         assert error.shape == (101, 129)
         assert np.abs(error).max() == pytest.approx(artifact.numbers["largest_error"])
         assert artifact.numbers["test_error"] == pytest.approx(record.test_error, rel=1e-4)
+
+
+def test_a_cell_keeps_its_identity() -> None:
+    """Stored results are found by it."""
+    (spec,) = sweep.plan(MapName("pinn", "wave", "lbfgs"), coefficients={"c": [2]}, data=[100], model={"width": 20})
+    assert spec.cell_id == "5e0e4e05-b956-8113-9451-89f4a2120dd8" and spec.map == MapName(
+        "pinn", "wave", "lbfgs", "width=20"
+    )

@@ -12,11 +12,12 @@ from sciml_backend.objectives.physics import Physics
 
 
 class TextbookField:
-    """One network's u and its derivatives at ``points`` (n, 2), in the dtype of ``theta``."""
+    """One network's u and its derivatives at ``points`` (n, d), in the dtype of ``theta``."""
 
     def __init__(self, objective: Physics, theta: Tensor, points: Any):
         self.inputs = torch.as_tensor(points).to(theta.dtype).requires_grad_()
-        self.at: Mapping[str, Tensor] = {"x": self.inputs[:, 0], "t": self.inputs[:, 1]}
+        self.coordinates = objective.problem.coordinates
+        self.at: Mapping[str, Tensor] = dict(zip(self.coordinates, self.inputs.T, strict=True))
         h = self.inputs
         blocks = objective.model.layout
         for i in range(0, len(blocks), 2):
@@ -31,7 +32,7 @@ class TextbookField:
             u = self.value[0]
             for letter in name:
                 (slopes,) = torch.autograd.grad(u.sum(), self.inputs, create_graph=True)
-                u = slopes[:, "xt".index(letter)]
+                u = slopes[:, self.coordinates.index(letter)]
             total = total + factor * u[None]
         return total
 

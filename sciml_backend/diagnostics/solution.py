@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Solution(Diagnostic):
-    """The network's solution, the reference solution and their difference on the 129 x 101 test grid.
+    """The network's solution, the reference solution and their difference on the test grid.
 
-    Arrays ``x`` (129,), ``t`` (101,), ``solution`` and ``reference`` (101, 129) in the problem's units; numbers
-    ``test_error`` (relative L2) and ``largest_error`` (absolute).
+    Arrays, in the problem's units: the grid's nodes by coordinate, and ``solution`` and ``reference`` on it, the last
+    coordinate first; ``x`` (129,), ``t`` (101,) and fields (101, 129) in one dimension and time. Numbers ``test_error``
+    (relative L2) and ``largest_error`` (absolute).
     """
 
     label: ClassVar[str] = "Solution"

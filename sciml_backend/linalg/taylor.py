@@ -2,6 +2,7 @@
 
 Streams travel forward through a network beside its value: directional first derivatives ("firsts"), and collapsed
 operators L = b·∇ + Σ c_ij ∂_i ∂_j of order two ("seconds"), which need the firsts they are built on.
+For a third or fourth derivative a "jet" carries the derivatives of orders one to four along a coordinate.
 Griewank and Walther (2008), Evaluating Derivatives, chapter 13; Dangel et al. (2025), arXiv:2505.13644 (collapsing).
 """
 
@@ -17,38 +18,55 @@ from torch import Tensor
 Operator = Mapping[str, Any]
 """Coefficients by derivative: ``{"t": 1.0, "xx": -nu}``; each a number or a (B, 1) tensor."""
 
+JET = 4
+"""Streams of a jet: derivatives of orders one to four."""
+
 
 @dataclass(frozen=True)
 class Streams:
     """The streams of one term for all rows.
 
     first (B, K, d): directions; second_b (B, M, d) and second_c (B, M, pairs): the operators; ``pairs`` index firsts.
+    jets (B, J, d): directions, of four streams each. In order: the value, firsts, seconds, jets.
     """
 
     first: Tensor
     second_b: Tensor
     second_c: Tensor
     pairs: tuple[tuple[int, int], ...]
+    jets: Tensor
 
     @classmethod
     def value_only(cls, rows: int, dims: int) -> Streams:
         """No derivatives at all."""
-        return cls(torch.zeros(rows, 0, dims), torch.zeros(rows, 0, dims), torch.zeros(rows, 0, 0), ())
+        return cls(
+            torch.zeros(rows, 0, dims),
+            torch.zeros(rows, 0, dims),
+            torch.zeros(rows, 0, 0),
+            (),
+            torch.zeros(rows, 0, dims),
+        )
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Streams per point of firsts, of seconds and of jets."""
+        return self.first.shape[1], self.second_b.shape[1], JET * self.jets.shape[1]
 
     @property
     def count(self) -> int:
         """Streams per point, the value included."""
-        return 1 + self.first.shape[1] + self.second_b.shape[1]
+        return 1 + sum(self.counts)
 
     def rows(self, index: Tensor) -> Streams:
         """The same for some of the rows."""
-        return Streams(self.first[index], self.second_b[index], self.second_c[index], self.pairs)
+        first, b, c, jets = (t[index] for t in (self.first, self.second_b, self.second_c, self.jets))
+        return Streams(first, b, c, self.pairs, jets)
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Streams:
         """The same numbers in another precision, contiguous."""
-        numbers = self.first, self.second_b, self.second_c
-        first, b, c = (t.to(dtype=dtype, device=device).contiguous() for t in numbers)
-        return Streams(first, b, c, self.pairs)
+        numbers = self.first, self.second_b, self.second_c, self.jets
+        first, b, c, jets = (t.to(dtype=dtype, device=device).contiguous() for t in numbers)
+        return Streams(first, b, c, self.pairs, jets)
 
 
 @dataclass
@@ -61,9 +79,12 @@ class StreamPlan:
     def ask(self, operator: Operator) -> int:
         """Note an operator; returns its number. Raises ValueError on a derivative it cannot take."""
         for name in operator:
-            if not 1 <= len(name) <= 2 or any(letter not in self.coordinates for letter in name):
-                known = ", ".join(self.coordinates)
-                raise ValueError(f"An operator is made of first and second derivatives in {known}; got {name!r}.")
+            known = set(name) <= set(self.coordinates)
+            if not known or not (1 <= len(name) <= 2 or _is_high(operator)):
+                raise ValueError(
+                    f"An operator is made of first and second derivatives in {', '.join(self.coordinates)}, or is one "
+                    f"third or fourth derivative in one of them, as in apply(xxxx=1.0); got {name!r}."
+                )
         self.operators.append(dict(operator))
         return len(self.operators) - 1
 
@@ -71,11 +92,16 @@ class StreamPlan:
         """The streams for ``rows`` rows in float64, and each operator's stream (0 is the value)."""
         letters = sorted({letter for o in self.operators for name in o if len(name) == 2 for letter in name})
         names = list(self.coordinates)
+        along = sorted({next(iter(o))[0] for o in self.operators if _is_high(o)})
         firsts = [_direction({letter: 1.0}, names, rows) for letter in letters]
         second_b: list[Tensor] = []
         seconds: list[dict[tuple[int, int], Any]] = []
         carried: list[tuple[str, int]] = []
         for operator in self.operators:
+            if _is_high(operator):
+                (name,) = operator
+                carried.append(("jet", JET * along.index(name[0]) + len(name) - 1))
+                continue
             lower = {n: c for n, c in operator.items() if len(n) == 1}
             upper: dict[tuple[int, int], Any] = {}
             for n, c in operator.items():
@@ -98,13 +124,21 @@ class StreamPlan:
             second_b=_stack(second_b, (rows, dims)),
             second_c=_stack(second_c, (rows, len(pairs))),
             pairs=pairs,
+            jets=_stack([_direction({letter: 1.0}, names, rows) for letter in along], (rows, dims)),
         )
-        return streams, [1 + i if kind == "first" else 1 + len(firsts) + i for kind, i in carried]
+        start = {"first": 1, "second": 1 + len(firsts), "jet": 1 + len(firsts) + len(seconds)}
+        return streams, [start[kind] + i for kind, i in carried]
 
 
 def _pair(name: str, letters: Sequence[str]) -> tuple[int, int]:
     i, j = sorted(letters.index(letter) for letter in name)
     return i, j
+
+
+def _is_high(operator: Operator) -> bool:
+    """Whether it is one derivative of third or fourth order, and nothing else."""
+    name, *others = operator
+    return not others and 3 <= len(name) <= JET and len(set(name)) == 1 and _is_one(operator[name])
 
 
 def _is_one(value: Any) -> bool:

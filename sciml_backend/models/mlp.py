@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sciml_backend.kernels.taylor_mlp import FusedTerm, available
 from sciml_backend.linalg.polynomial import Polynomial
-from sciml_backend.linalg.taylor import Streams
+from sciml_backend.linalg.taylor import JET, Streams
 from sciml_backend.model import Block, Model
 from sciml_backend.run import BadRequest, setting
 
@@ -24,7 +24,7 @@ class MLP(Model):
     label = "Multilayer perceptron"
     width: int = setting(50, "units of every hidden layer")
     depth: int = setting(3, "hidden layers")
-    inputs: int = setting(2, "inputs of the network: the coordinates of the problem")
+    inputs: int = 2
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 2048 or not 1 <= self.depth <= 12:
@@ -76,26 +76,29 @@ class MLP(Model):
 
     def _propagate(self, theta: Tensor, points: Tensor, s: Streams) -> Tensor:
         """Streams as (B, streams, n, width) between layers."""
-        rows, n, k = theta.shape[0], points.shape[-2], s.first.shape[1]
+        rows, n = theta.shape[0], points.shape[-2]
         (weight, bias), *layers = self._layers(theta)
         value = (torch.bmm(points.expand(rows, n, -1), weight.mT) + bias[:, None, :]).unsqueeze(1)
         # The derivative streams of the first layer are the same at all points, and so would be their rounding, which
         # then does not average out; so they are worked out in double and carried in two parts.
         first, second = (torch.bmm(d.double(), weight.double().mT).unsqueeze(2) for d in (s.first, s.second_b))
         exact = first, second, _bend(first, second, s)
-        rounded = tuple(t.to(theta.dtype) for t in exact)
-        rest = tuple((t - r).to(theta.dtype) for t, r in zip(exact, rounded, strict=True))
-        z = _tanh_streams(value, rounded) if theta.dtype == torch.float64 else _tanh_streams(value, rounded, rest)
+        parts = _in_parts(exact, theta.dtype)
+        z = _tanh_streams(value, *parts)
+        if s.jets.shape[1]:
+            z = torch.cat([z, _first_jets(z[:, :1], torch.bmm(s.jets.double(), weight.double().mT).unsqueeze(2))], 1)
         for i, (weight, bias) in enumerate(layers):
             if i:
-                first, second = z[:, 1 : 1 + k], z[:, 1 + k :]
-                z = _tanh_streams(z[:, :1], (first, second, _bend(first, second, s)))
+                value, first, second, jets = z.split([1, *s.counts], dim=1)
+                z = _tanh_streams(value, (first, second, _bend(first, second, s)))
+                if s.jets.shape[1]:
+                    z = torch.cat([z, _tanh_jets(z[:, :1], jets)], 1)
             z = torch.bmm(z.flatten(1, 2), weight.mT).unflatten(1, (s.count, n))
             z = torch.cat([z[:, :1] + bias[:, None, None, :], z[:, 1:]], dim=1)
         return z.squeeze(-1)
 
     def fused(self, points: Tensor, streams: Streams, residual: Polynomial, *, dtype: torch.dtype) -> FusedTerm | None:
-        if not available():
+        if not available() or streams.jets.shape[1]:  # the kernel goes to second order
             return None
         return FusedTerm(self.sizes, points, streams, residual, dtype=dtype)
 
@@ -107,6 +110,44 @@ def _tanh_streams(value: Tensor, *parts: tuple[Tensor, ...]) -> Tensor:
     curve = -2 * f * slope
     derivatives = [torch.cat([slope * first, slope * second + curve * bend], 1) for first, second, bend in parts]
     return torch.cat([f, sum(derivatives[1:], derivatives[0])], dim=1)
+
+
+def _in_parts(exact: tuple[Tensor, ...], dtype: torch.dtype) -> list[tuple[Tensor, ...]]:
+    """Numbers in double as a sum of numbers of ``dtype``: what they round to, and what that cuts off."""
+    rounded = tuple(t.to(dtype) for t in exact)
+    if dtype == torch.float64:
+        return [rounded]
+    return [rounded, tuple((t - r).to(dtype) for t, r in zip(exact, rounded, strict=True))]
+
+
+def _tanh_derivatives(f: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The first four derivatives of tanh where its value is f."""
+    slope = 1 - f * f
+    second = -2 * f * slope
+    third = -2 * (slope * slope + f * second)
+    return slope, second, third, -2 * (3 * slope * second + f * third)
+
+
+def _first_jets(f: Tensor, slopes: Tensor) -> Tensor:
+    """Jets (B, 4 J, n, width) of tanh = f of an affine map with ``slopes`` (B, J, 1, width) in double."""
+    derivatives = _tanh_derivatives(f)
+    parts = _in_parts(tuple(slopes**order for order in range(1, JET + 1)), f.dtype)
+    sums = [torch.stack([d * power for d, power in zip(derivatives, part, strict=True)], 2) for part in parts]
+    return sum(sums[1:], sums[0]).flatten(1, 2)
+
+
+def _tanh_jets(f: Tensor, jets: Tensor) -> Tensor:
+    """Jets of tanh of z, from those of z (B, 4 J, n, width), where tanh is f: Faà di Bruno's formula."""
+    d1, d2, d3, d4 = _tanh_derivatives(f)
+    z1, z2, z3, z4 = (jets[:, order::JET] for order in range(JET))
+    square = z1 * z1
+    orders = (
+        d1 * z1,
+        d1 * z2 + d2 * square,
+        d1 * z3 + 3 * d2 * z1 * z2 + d3 * square * z1,
+        d1 * z4 + d2 * (4 * z1 * z3 + 3 * z2 * z2) + 6 * d3 * square * z2 + d4 * square * square,
+    )
+    return torch.stack(orders, 2).flatten(1, 2)
 
 
 def _bend(first: Tensor, second: Tensor, s: Streams) -> Tensor:

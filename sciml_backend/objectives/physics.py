@@ -1,7 +1,8 @@
-"""Physics-informed loss: mean squares of a problem's residual, boundary and initial terms.
+"""Physics-informed loss: mean squares of a problem's terms, such as residual, boundary and initial conditions.
 
-L(θ) = mean(residual²) + mean(boundary²) + mean(initial²); Raissi, Perdikaris and Karniadakis (2019). A strategy may be
-given the terms with weights and, point by point, with multipliers: Σ_k w_k mean(r_k²) + mean(λ_k r_k).
+L(θ) = mean(residual²) + mean(boundary²) + mean(initial²); Raissi, Perdikaris and Karniadakis (2019). A regression has
+one term, its misfit at samples. A strategy may be given the terms with weights and, point by point, with multipliers:
+Σ_k w_k mean(r_k²) + mean(λ_k r_k).
 
 Two arithmetics are equal to rounding: a plain differentiable one that takes any residual, any model and any device,
 and a fused kernel for residuals that are polynomials in the network's streams, on the CPU.
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any, Self, cast
 
 import numpy as np
@@ -26,7 +28,7 @@ from sciml_backend.linalg.row_wise import dots
 from sciml_backend.linalg.taylor import StreamPlan, Streams
 from sciml_backend.model import Block, Model
 from sciml_backend.objective import Index, Objective, symmetric
-from sciml_backend.problem import Array, Field, Nodes, Point, Problem, Term, as_point, grid_points
+from sciml_backend.problem import Array, Field, Nodes, Point, Problem, Term, as_point, grid_points, shape
 from sciml_backend.run import BadRequest
 from sciml_backend.strategy import Difficulty
 
@@ -136,7 +138,7 @@ class Physics(Objective):
         if inputs != len(problem.coordinates):
             raise BadRequest(
                 f"{problem.label} has the coordinates {', '.join(problem.coordinates)} and the network takes {inputs} "
-                f"inputs; set inputs to {len(problem.coordinates)}."
+                f"inputs; it needs one for each coordinate."
             )
         self.problem, self.model, self.dtype, self.device = problem, model, dtype, torch.device(device)
         self.coefficients = {k: np.asarray(v, dtype=np.float64) for k, v in coefficients.items()}
@@ -421,10 +423,17 @@ class Physics(Objective):
 
     def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor]) -> Tensor:
         total = torch.zeros_like(theta)
-        for term in self._terms:
-            leaf = theta.detach().requires_grad_()
-            product = (self._term_residual(term, leaf) * w[term.term.name]).sum()
-            total += torch.autograd.grad(product, leaf)[0]
+        for term, kernel in zip(self._terms, self._kernels or itertools.repeat(None), strict=False):
+            if (cotangent := w.get(term.term.name)) is None:
+                continue
+            if kernel is None:
+                leaf = theta.detach().requires_grad_()
+                product = (self._term_residual(term, leaf) * cotangent).sum()
+                total += torch.autograd.grad(product, leaf)[0]
+            else:
+                spread, unused = cast(Any, kernel).zeros(theta), torch.zeros(theta.shape[0], dtype=torch.float64)
+                spread[:, : term.n] = cotangent
+                kernel(theta.contiguous(), unused, rows=self._index(theta), gradient=total, cotangent=spread)
         return total
 
     # -- against the reference solution -------------------------------------------------------------------------
@@ -438,7 +447,7 @@ class Physics(Objective):
         return torch.cat(parts, 1)
 
     def reference(self, nodes: Nodes) -> Tensor:
-        """The reference solution of each run on a tensor grid, as (runs, n_t * n_x) in float64 on the CPU."""
+        """The reference solution of each run on a tensor grid, as (runs, n) in float64 on the CPU."""
         chosen = range(len(next(iter(self.coefficients.values())))) if self._chosen is None else self._chosen.tolist()
         rows = []
         for i in chosen:
@@ -447,21 +456,16 @@ class Physics(Objective):
         return torch.stack(rows)
 
     def _solution(self, nodes: Nodes, c: Mapping[str, float]) -> Tensor:
-        key = (len(nodes.x), len(nodes.t), *sorted(c.items()))
+        key = (*(along.tobytes() for along in nodes.values()), *sorted(c.items()))
         known = self._solutions
         if key not in known:
-            known[key] = torch.as_tensor(self.problem.exact(nodes.x, nodes.t, c)).reshape(-1)
+            known[key] = torch.tensor(self.problem.solution(nodes, c)).reshape(-1)
         return known[key]
 
     def errors(self, theta: Tensor, *, heldout: bool = False) -> dict[str, Tensor]:
-        """``test_error``: relative L2 on the published grid; ``heldout`` adds ``test_error_l1`` and ``heldout_error``.
-
-        The published test set stacks interior, initial and boundary nodes, so the two corners at t = 0 count twice.
-        """
-        nodes = self.problem.test_nodes()
-        difference, truth = self._difference(theta, nodes)
-        weight = torch.ones(truth.shape[1], dtype=torch.float64)
-        weight[[0, len(nodes.x) - 1]] = 2.0
+        """``test_error``: relative L2 on the test grid; ``heldout`` adds ``test_error_l1`` and ``heldout_error``."""
+        difference, truth = self._difference(theta, self.problem.test_nodes())
+        weight = torch.as_tensor(self.problem.test_weights()).reshape(-1)
         out = {"test_error": _ratio(difference.square() * weight, truth.square() * weight).sqrt()}
         if heldout:
             out["test_error_l1"] = _ratio(difference.abs() * weight, truth.abs() * weight)
@@ -470,13 +474,12 @@ class Physics(Objective):
         return out
 
     def solution(self, theta: Tensor) -> dict[str, np.ndarray]:
-        """``solution`` and ``reference`` (B, n_t, n_x) on the test grid, ``x`` (n_x,) and ``t`` (n_t,)."""
+        """``solution`` and ``reference`` on the test grid, (B, n_t, n_x) on x by t, and its nodes by coordinate."""
         nodes = self.problem.test_nodes()
-        shape = (-1, len(nodes.t), len(nodes.x))
         values = self._values(theta, nodes).double().cpu()
         reference = self.reference(nodes)
-        found = {"solution": values.reshape(shape).numpy(), "reference": reference.reshape(shape).numpy()}
-        return {"x": nodes.x, "t": nodes.t, **found}
+        fields = {"solution": values, "reference": reference}
+        return {**nodes, **{name: field.reshape(-1, *shape(nodes)).numpy() for name, field in fields.items()}}
 
     def _difference(self, theta: Tensor, nodes: Nodes) -> tuple[Tensor, Tensor]:
         truth = self.reference(nodes)
@@ -490,13 +493,13 @@ class Physics(Objective):
         theta = theta.detach().contiguous()
         values = torch.zeros(theta.shape[0], 1, cast(Any, kernel).sites, dtype=self.dtype)
         kernel(theta, torch.zeros(theta.shape[0], dtype=torch.float64), slot=values)
-        return values[:, 0, : len(nodes.x) * len(nodes.t)]
+        return values[:, 0, : prod(shape(nodes))]
 
     def _grid_kernel(self, nodes: Nodes) -> Callable[..., None]:
-        key, known = (len(nodes.x), len(nodes.t)), self._grid_kernels
+        key, known = tuple(along.tobytes() for along in nodes.values()), self._grid_kernels
         if key not in known:
             points = torch.as_tensor(grid_points(nodes))[None]
-            kernel = self.model.fused(points, Streams.value_only(1, 2), Polynomial.slot(0), dtype=self.dtype)
+            kernel = self.model.fused(points, Streams.value_only(1, len(nodes)), Polynomial.slot(0), dtype=self.dtype)
             assert kernel is not None
             known[key] = kernel
         return known[key]

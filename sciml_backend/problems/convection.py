@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sciml_backend.problem import Array, Coefficient, Field, Periodic, Point
+from sciml_backend.problem import Array, Coefficient, Field, Nodes, Periodic, Point
 
 
 class Convection(Periodic):
@@ -26,5 +26,5 @@ class Convection(Periodic):
     def initial(self, u: Field, c: Point) -> Any:
         return u.value - torch.sin(u.at["x"])
 
-    def exact(self, x: Array, t: Array, c: Mapping[str, float]) -> Array:
-        return np.sin(x[None, :] - c["beta"] * t[:, None])
+    def exact(self, at: Nodes, c: Mapping[str, float]) -> Array:
+        return np.sin(at["x"] - c["beta"] * at["t"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sciml_backend.problem import Array, Coefficient, Field, Periodic, Point, gaussian, logistic
+from sciml_backend.problem import Array, Coefficient, Field, Nodes, Periodic, Point, gaussian, logistic
 
 EXPONENT = 8 / pi**2  # a Gaussian of standard deviation π/4
 
@@ -26,6 +26,6 @@ class Reaction(Periodic):
     def initial(self, u: Field, c: Point) -> Any:
         return u.value - gaussian(u.at["x"], centre=pi, exponent=EXPONENT)
 
-    def exact(self, x: Array, t: Array, c: Mapping[str, float]) -> Array:
-        start = np.exp(-EXPONENT * (x[None, :] - pi) ** 2)
-        return np.asarray(logistic(start, np.exp(c["rho"] * t[:, None])))
+    def exact(self, at: Nodes, c: Mapping[str, float]) -> Array:
+        start = np.exp(-EXPONENT * (at["x"] - pi) ** 2)
+        return np.asarray(logistic(start, np.exp(c["rho"] * at["t"])))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sciml_backend.problem import Array, Coefficient, Field, Periodic, Point, gaussian, logistic
+from sciml_backend.problem import Array, Coefficient, Field, Nodes, Periodic, Point, gaussian, logistic
 from sciml_backend.solvers.spectral import periodic_splitting
 
 
@@ -28,7 +28,7 @@ class ReactionDiffusion(Periodic):
     def initial(self, u: Field, c: Point) -> Any:
         return u.value - gaussian(u.at["x"], centre=pi, exponent=2.0)
 
-    def exact(self, x: Array, t: Array, c: Mapping[str, float]) -> Array:
+    def exact(self, at: Nodes, c: Mapping[str, float]) -> Array:
         """By second-order splitting into the logistic equation and the heat equation, each solved exactly.
 
         Steps are halved until the solution changes by less than 1e-6 relative.
@@ -37,7 +37,7 @@ class ReactionDiffusion(Periodic):
             lambda x: np.exp(-2 * (x - pi) ** 2),
             pointwise=lambda u, dt: np.asarray(logistic(u, np.exp(c["rho"] * dt))),
             diffusivity=c["nu"],
-            x=x,
-            t=t,
-            length=self.length,
+            x=at["x"].ravel(),
+            t=at["t"].ravel(),
+            length=2 * pi,
         )

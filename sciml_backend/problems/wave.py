@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from sciml_backend.problem import Array, Coefficient, Field, Point, Problem, Term
+from sciml_backend.problem import TIME, Array, Coefficient, Coordinate, Field, Nodes, Point, SpaceTime, Term
 
 
-class Wave(Problem):
+class Wave(SpaceTime):
     """u_tt = c² u_xx on [0, 1], u(x, 0) = sin πx + ½ sin βπx, u_t(x, 0) = 0, u = 0 at both ends."""
 
     label = "1D wave"
@@ -25,7 +25,7 @@ class Wave(Problem):
         Coefficient(name="c", label="c", low=0.0, high=20.0, axis=(0.1, 0.5, 1, 2, 3, 4, 5, 6)),
         Coefficient(name="beta", label="β", low=0.0, high=20.0, default=3.0),
     )
-    length = 1.0
+    domain = (Coordinate("x", 0.0, 1.0, nodes=257), TIME)
     data_axis = (50, 100, 250, 500, 1000, 2000, 5000, 10000)
 
     def terms(self) -> tuple[Term, ...]:
@@ -50,8 +50,8 @@ class Wave(Problem):
     def velocity(self, u: Field, c: Point) -> Any:
         return u.apply(t=1.0)
 
-    def exact(self, x: Array, t: Array, c: Mapping[str, float]) -> Array:
-        x, t = x[None, :], t[:, None]
+    def exact(self, at: Nodes, c: Mapping[str, float]) -> Array:
+        x, t = at["x"], at["t"]
         mode = c["beta"] * pi
         slow = np.sin(pi * x) * np.cos(c["c"] * pi * t)
         return np.asarray(slow + 0.5 * np.sin(mode * x) * np.cos(c["c"] * mode * t))

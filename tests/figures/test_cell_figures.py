@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from sciml_backend.figures import curves, landscape, solution, spectrum, training
+from sciml_backend.figures import curves, eigenvalues, landscape, profile, solution, spectrum, training
 from sciml_backend.figures.spectrum import symlog
 
 
@@ -81,6 +81,25 @@ def test_solution_shares_one_scale_and_centres_the_error():
     assert np.isnan(error.z[0, 0]) and error.z[2, 4] == 0.5
 
 
+def test_a_profile_is_both_functions_and_their_difference_on_its_own_axis():
+    x = np.linspace(0, 1, 4)
+    wanted, learned, error = profile(x, [1, 2, np.inf, 4], [1, 1, 1, 1]).data
+    np.testing.assert_array_equal(wanted.y, 1)
+    np.testing.assert_array_equal(learned.y, [1, 2, np.nan, 4])
+    np.testing.assert_array_equal(error.y, [0, 1, np.nan, 3])
+    assert wanted.yaxis == learned.yaxis != error.yaxis
+
+
+def test_eigenvalues_are_drawn_by_rank_down_to_the_floor():
+    figure = eigenvalues(initial=[10, 1, 1e-9, 0], final=[5, 1e-3, 1e-5, 0], floor=1e-6)
+    before, after = figure.data
+    np.testing.assert_array_equal(before.x, [1, 2, 3, 4])
+    np.testing.assert_array_equal(before.y, [10, 1, np.nan, np.nan])
+    np.testing.assert_array_equal(after.y, [5, 1e-3, 1e-5, np.nan])
+    assert figure.layout.yaxis.type == "log" and figure.layout.shapes[0].y0 == 1e-6
+    assert not eigenvalues(initial=[1], final=[1]).layout.shapes
+
+
 def test_spectrum_axis_is_signed_decades_and_the_noise_floor_a_band():
     values = np.array([-1e-2, 0.0, 1e-4, 10.0])
     figure = spectrum(values, initial=[0.1, 0.2, 0.3, 0.0], final=[1e-9, 1, 1, 1], noise_floor=1e-3)
@@ -115,6 +134,8 @@ def test_plotly_accepts_every_attribute(history, batch):
         training(batch),
         training(batch.iloc[:0]),
         solution(x, x, plane, plane),
+        profile(x, x, x),
+        eigenvalues(initial=x, final=x, floor=0.1),
         spectrum(x, initial=x, final=x, noise_floor=0.1),
         landscape(x, x, plane),
         landscape(x, x, plane * np.nan),

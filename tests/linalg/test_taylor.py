@@ -12,7 +12,15 @@ from sciml_backend.run import MapName
 
 
 @pytest.mark.parametrize(
-    ("problem", "streams"), [("convection", 2), ("reaction", 2), ("reaction_diffusion", 3), ("wave", 4)]
+    ("problem", "streams"),
+    [
+        ("convection", 2),
+        ("reaction", 2),
+        ("reaction_diffusion", 3),
+        ("wave", 4),
+        ("poisson_1d", 3),
+        ("biharmonic_1d", 5),
+    ],
 )
 def test_the_residual_carries_as_few_streams_as_it_can(problem: str, streams: int) -> None:
     name = MapName("pinn", problem, "lbfgs")
@@ -32,10 +40,25 @@ def test_mixed_and_repeated_operators_share_streams() -> None:
     assert streams.first[:, 2].tolist() == [[1.0, 1.0], [2.0, 1.0]]
 
 
-@pytest.mark.parametrize("name", ["y", "xxx", "xy", ""])
+@pytest.mark.parametrize("name", ["y", "xxt", "xxxxx", "xy", ""])
 def test_a_derivative_it_cannot_take_is_named(name: str) -> None:
     with pytest.raises(ValueError, match="first and second derivatives in x, t"):
         StreamPlan(("x", "t")).ask({name: 1.0})
+
+
+@pytest.mark.parametrize("operator", [{"xxx": 2.0}, {"xxxx": 1.0, "x": 1.0}])
+def test_a_high_derivative_is_asked_for_by_itself(operator: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="or is one third or fourth derivative in one of them"):
+        StreamPlan(("x", "t")).ask(operator)
+
+
+def test_high_derivatives_of_a_coordinate_share_a_jet() -> None:
+    plan = StreamPlan(("x", "t"))
+    for name in ("xxxx", "xx", "ttt", "xxx"):
+        plan.ask({name: 1.0})
+    streams, carried = plan.layout(1)
+    assert streams.count == 1 + 1 + 1 + 2 * 4  # value; ∂x, ∂xx; two jets
+    assert carried == [10, 2, 5, 9] and streams.jets[0].tolist() == [[0.0, 1.0], [1.0, 0.0]]
 
 
 def test_polynomials_multiply_out() -> None:

@@ -111,6 +111,8 @@ def _diagnostics(cell_id: str) -> list[Artifact]:
     spectrum = {f"{name}_{end}": 0.1 for name in names for end in ends}
     curvature = {"lambda_max": 2900.0, "lambda_min": -0.1, "trace": 5000.0, "trace_error": 1.0}
     way = {"lambda_max_initial": 1.0, "lambda_max_final": 2.0, "lambda_max_highest": 3.0, "reproduced": 0.0}
+    names = ("lambda_max", "lambda_least", "floor", "condition", "rank", "effective_rank", "trace")
+    kernel = {f"{name}_{end}": 2.0 for name in names for end in ends} | {"drift": 0.3, "residuals": 5.0}
     residuals = {"lambda_max_residual": 1e-9, "lambda_min_residual": 1e-9}
     return [
         Artifact(cell_id=cell_id, kind=kind, settings=settings[kind], numbers=numbers, arrays=arrays, seconds=1.0)
@@ -120,12 +122,13 @@ def _diagnostics(cell_id: str) -> list[Artifact]:
             ("landscape", {"loss": 1e-5, "lowest": 1e-5, "highest": 9.0}, plane),
             ("hessian_extremes", curvature | residuals, {"eigenvalues": axis}),
             ("sharpening", way, {name: axis for name in ("iteration", "lambda_max", "residual", "train_loss")}),
+            ("ntk", kernel, {f"eigenvalues_{end}": axis for end in ends}),
             ("pyhessian_opinion", {"lambda_max": 2899.0, "trace": 4600.0, "trace_samples": 32.0}, {"nodes": axis}),
         )
     ]  # fmt: skip
 
 
-KINDS = ("solution", "spectrum", "landscape", "hessian_extremes", "sharpening", "pyhessian_opinion")
+KINDS = ("solution", "spectrum", "landscape", "hessian_extremes", "sharpening", "ntk", "pyhessian_opinion")
 
 
 def _defaults(kind: str) -> dict[str, Any]:
