@@ -93,6 +93,7 @@ chapters = {
     "Problems": lambda: problems(record["problems"]),
     "Models": lambda: entries({**record["families"], **record.get("models", {})}),
     "Strategies": lambda: entries(record["strategies"]),
+    "Losses": lambda: entries(record.get("losses", {})),
     "Diagnostics": lambda: entries(record["diagnostics"]),
 }
 for tab, draw in zip(st.tabs(list(chapters)), chapters.values(), strict=True):

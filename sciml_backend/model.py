@@ -30,6 +30,7 @@ class Model(ABC):
     """
 
     label: ClassVar[str]
+    inputs: int
 
     @property
     @abstractmethod

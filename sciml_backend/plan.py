@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from sciml_backend import catalog
+from sciml_backend import catalog, loss
 from sciml_backend.model import Model
+from sciml_backend.problem import Problem
 from sciml_backend.run import DTYPES, BadRequest, MapName, RunSpec, Setting, defaults
-from sciml_backend.schedule import build, settings_of
+from sciml_backend.schedule import Known, build, settings_of
 from sciml_backend.strategy import Strategy
 
 READABLE = 5
@@ -55,8 +56,8 @@ def plan(
     chosen: dict[str, Sequence[float]] = {axis.name: axis.axis, **{k: (v,) for k, v in said.coefficients.items()}}
     chosen |= {k: tuple(v) for k, v in (coefficients or {}).items()}
     model_settings = _model_settings(model_class, {**said.model, **(model or {})})
-    own_settings = _strategy_settings(name.strategy, {**said.settings, **(settings or {})})
-    _check_size(model_class(inputs=len(problem.domain), **model_settings), build(name.strategy, own_settings))
+    own_settings = _checked_settings(name.strategy, problem, {**said.settings, **(settings or {})})
+    _check_size(model_class(inputs=len(problem.domain), **model_settings), name.strategy, problem, own_settings)
     plugin = catalog.plugin_of(name.problem, name.strategy)
     runs = []
     for n in data if data is not None else problem.data_axis:
@@ -103,7 +104,10 @@ def _from_variant(variant: str, problem: Any, model: type, strategy: str) -> _Sa
         owners: list[tuple[Mapping[str, Any], dict[str, Any]]] = [
             ({c.name: 0.0 for c in problem.coefficients}, said.coefficients),
             (defaults(model), said.model),
-            ({name: known.default for name, known in settings_of(strategy, said.settings).items()}, said.settings),
+            (
+                {name: known.default for name, known in known_settings(strategy, problem, said.settings).items()},
+                said.settings,
+            ),
         ]
         owner = next((pair for pair in owners if key in pair[0]), None)
         try:
@@ -148,20 +152,31 @@ def _model_settings(cls: type, given: Mapping[str, Setting]) -> dict[str, Settin
     return chosen
 
 
-def _strategy_settings(identifier: str, given: Mapping[str, Setting]) -> dict[str, Setting]:
-    """The given settings that differ from a strategy's defaults; raises BadRequest when it cannot be made of them."""
-    known = {name: known.default for name, known in settings_of(identifier, given).items()}
-    chosen = _differing(known, given, identifier)
+def known_settings(strategy: str, problem: Problem, given: Mapping[str, Setting]) -> dict[str, Known]:
+    """The settings of a strategy and of the loss that it trains."""
+    return settings_of(strategy, given) | loss.settings_of(problem)
+
+
+def schedule(strategy: str, problem: Problem, settings: Mapping[str, Setting]) -> list[Strategy[Any]]:
+    """The phases of a run with these settings, each made to train the loss that they ask for."""
+    chosen, own = loss.split(problem, settings)
+    return [chosen.trained(phase) for phase in build(strategy, own)]
+
+
+def _checked_settings(strategy: str, problem: Problem, given: Mapping[str, Setting]) -> dict[str, Setting]:
+    """The given settings that differ from their defaults; raises BadRequest when no schedule can be made of them."""
+    known = {name: known.default for name, known in known_settings(strategy, problem, given).items()}
+    chosen = _differing(known, given, strategy)
     try:
-        build(identifier, chosen)
+        schedule(strategy, problem, chosen)
     except (TypeError, ValueError) as error:
         raise BadRequest(str(error)) from None
     return chosen
 
 
-def _check_size(model: Model, phases: Sequence[Strategy[Any]]) -> None:
+def _check_size(model: Model, strategy: str, problem: Problem, settings: Mapping[str, Setting]) -> None:
     """Raise BadRequest when a network has more parameters than one of its strategies can train."""
-    for phase in phases:
+    for phase in schedule(strategy, problem, settings):
         most = phase.most_parameters
         if most is not None and model.parameters > most:
             raise BadRequest(

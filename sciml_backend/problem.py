@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats.qmc import Sobol
 from torch import Tensor
 
 from sciml_backend.run import BadRequest
@@ -52,11 +53,15 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class Term:
-    """One mean-square term: ``residual(*fields, c)`` is (B, n), with a field for each point set in ``at``."""
+    """One mean-square term: ``residual(*fields, c)`` is (B, n), with a field for each point set in ``at``.
+
+    A ``measured`` one compares the solution with values that could be noisy.
+    """
 
     name: str
     at: tuple[str, ...]
     residual: Callable[..., Any]
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,20 +171,38 @@ class Problem(ABC):
 
     # -- points -------------------------------------------------------------------------------------------------
 
-    def points(self, n: int, *, data_seed: int) -> dict[str, Array]:
+    def points(self, n: int, *, data_seed: int, sampling: str = "uniform") -> dict[str, Array]:
         """Point sets by name, each (n, d): ``interior``, n of its nodes without replacement, and all the border's.
 
-        Equal for equal ``data_seed``, whatever the model's seed.
+        With the ``sampling`` sobol the interior's are the first n of a scrambled Sobol sequence instead, anywhere in
+        the box. Equal for equal ``data_seed``, whatever the model's seed.
         """
         self.check_data(n)
-        interior = grid_points(self.interior())
-        chosen = np.random.RandomState(data_seed).choice(len(interior), n, replace=False)
-        return {"interior": interior[chosen], **self.border()}
+        return {"interior": SAMPLINGS[sampling](self, n, data_seed), **self.border()}
+
+    def pool(self) -> Array:
+        """All nodes that interior points are drawn from, (n, d)."""
+        return grid_points(self.interior())
 
     def border(self) -> dict[str, Array]:
         """The point sets of boundary and initial conditions by name, each (n, d)."""
         return {}
 
+
+def _uniform(problem: Problem, n: int, data_seed: int) -> Array:
+    pool = problem.pool()
+    return pool[np.random.RandomState(data_seed).choice(len(pool), n, replace=False)]
+
+
+def _sobol(problem: Problem, n: int, data_seed: int) -> Array:
+    """Sobol (1967), scrambled as by Owen (1998); balanced at powers of two, so the next one is drawn."""
+    drawn = Sobol(len(problem.domain), seed=data_seed).random_base2((n - 1).bit_length())[:n]
+    low, high = (np.array([getattr(side, end) for side in problem.domain]) for end in ("low", "high"))
+    return np.asarray(low + (high - low) * drawn)
+
+
+SAMPLINGS: dict[str, Callable[[Problem, int, int], Array]] = {"uniform": _uniform, "sobol": _sobol}
+"""Ways to lay the points in a box."""
 
 TIME = Coordinate("t", 0.0, 1.0, nodes=101)
 
@@ -231,7 +254,7 @@ class Periodic(SpaceTime):
         return (
             Term("residual", ("interior",), self.residual),
             Term("boundary", ("upper", "lower"), self.boundary),
-            Term("initial", ("initial",), self.initial),
+            Term("initial", ("initial",), self.initial, measured=True),
         )
 
     @abstractmethod

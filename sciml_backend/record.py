@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from sciml_backend import __version__, catalog
 from sciml_backend.engine import provenance
 from sciml_backend.family import FAMILIES
 from sciml_backend.kernels import build
+from sciml_backend.loss import GENERAL, Loss
 from sciml_backend.problem import Problem
 from sciml_backend.run import PROTOCOL_VERSION, Setting, defaults
 from sciml_backend.schedule import settings_of
@@ -38,6 +40,13 @@ def record() -> dict[str, Any]:
         "models": {
             name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls, defaults(e.cls))}
             for name, e in catalog.entries("models").items()
+        },
+        "losses": {
+            "loss": {
+                "label": Loss.label,
+                "doc": inspect.cleandoc(str(Loss.__doc__)),
+                "settings": {k: vars(v) for k, v in GENERAL.items()},
+            }
         },
         "diagnostics": {
             name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls, e.cls.defaults())}

@@ -102,7 +102,7 @@ class RunSpec:
 
     ``coefficients`` are the problem's (dimensionless, by name, defaults filled in), ``data`` is the amount of data
     (collocation points for PINNs), ``model`` and ``settings`` hold only the fields that differ from the defaults of
-    the model and of the strategy.
+    the model, and of the strategy and the loss.
     """
 
     family: str

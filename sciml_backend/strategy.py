@@ -86,6 +86,11 @@ class Posable(Minimisable, Protocol):
         ...
 
     @property
+    def pool(self) -> Mapping[str, Any]:
+        """All points that a set can be drawn from by name, each (n, d)."""
+        ...
+
+    @property
     def difficulty(self) -> Difficulty:
         """The coefficient that makes the problem hard."""
         ...
@@ -213,12 +218,16 @@ C = TypeVar("C", bound=State)
 
 @dataclass
 class OuterState(State, Generic[C]):
-    """Where each row is: the objective of its present stage and the inner strategy's state there; stages begun (B,)."""
+    """Where each row is: the objective of its present stage and the inner strategy's state there.
+
+    ``stage`` counts the stages begun, ``iteration`` the steps taken in the present one; (B,) each.
+    """
 
     objective: Posable
     inner: Any
     context: C
     stage: Integers
+    iteration: Integers
 
 
 STAGE = {"max_epochs": 1, "epoch_iterations": 2000, "epoch_evaluations": 2500}
@@ -230,11 +239,15 @@ STAGE_ITERATIONS = 500
 class Outer(Strategy[OuterState[C]], Generic[C]):
     """A strategy that minimises a succession of objectives, each until the inner strategy ends there.
 
-    Every row goes on to its next stage by itself. A subclass says what the stages are made of: their ``context`` before
-    the first one, how it goes on, what objective it poses, and how many there are.
+    Those that move points or weigh terms themselves say so. With ``stage_iterations`` every stage but the last one also
+    ends after so many steps. Every row goes on to its next stage by itself. A subclass says what the stages are made
+    of: their ``context`` before the first one, how it goes on, what objective it poses, and how many there are.
     """
 
     inner: Strategy[Any]
+    stage_iterations: int = 0
+    moves_points: ClassVar[bool] = False
+    weighs_terms: ClassVar[bool] = False
 
     @property
     def most_parameters(self) -> int | None:
@@ -269,23 +282,32 @@ class Outer(Strategy[OuterState[C]], Generic[C]):
         context = self.context(objective, theta)
         posed = self.pose(objective, context)
         inner = self.inner.init(self.watched(posed, context), theta)
-        return OuterState(posed, inner, context, np.ones(len(theta), dtype=np.int64))
+        one = np.ones(len(theta), dtype=np.int64)
+        return OuterState(posed, inner, context, one, 0 * one)
 
     def step(self, objective: Any, theta: Tensor, state: OuterState[C]) -> Step[OuterState[C]]:
         """One step of the inner strategy; a row whose stage ended begins the next one. ``loss`` is the stage's own."""
         step = self.inner.step(self.watched(state.objective, state.context), theta, state.inner)
-        state.inner = step.state
+        state.inner, state.iteration = step.state, state.iteration + 1
         total = self.stages(state.context)
+        last = state.stage >= total
         status, reason = list(step.status), list(step.reason)
-        on = [row for row, s in enumerate(status) if s.finished and s is not Status.DIVERGED]
-        for row in on:
-            last = state.stage[row] >= total[row]
-            status[row] = Status.BUDGET_SPENT if last else Status.RUNNING
-            reason[row] = f"All {total[row]} stages were trained." if last else ""
-        on = [row for row in on if not status[row].finished]
+        on = []
+        for row, inner in enumerate(step.status):
+            long = 0 < self.stage_iterations <= state.iteration[row] and not last[row]
+            if inner is Status.DIVERGED or not (inner.finished or long):
+                continue
+            status[row], reason[row] = self.ended(inner, step.reason[row], int(total[row]))
+            if not last[row]:
+                status[row], reason[row] = Status.RUNNING, ""
+                on.append(row)
         if on:
             self._go_on(objective, step.theta, state, np.array(on))
         return Step(step.theta, state, step.loss, step.gradient_norm, step.evaluations, status, reason)
+
+    def ended(self, inner: Status, reason: str, stages: int) -> tuple[Status, str]:
+        """What is said of a row whose last stage ended."""
+        return Status.BUDGET_SPENT, f"All {stages} stages were trained."
 
     def _go_on(self, objective: Posable, theta: Tensor, state: OuterState[C], rows: Integers) -> None:
         there = theta[torch.as_tensor(rows, device=theta.device)]
@@ -295,3 +317,4 @@ class Outer(Strategy[OuterState[C]], Generic[C]):
         seen = self.watched(state.objective, state.context).rows(rows)
         state.inner.put(rows, self.inner.init(seen, there))
         state.stage[rows] += 1
+        state.iteration[rows] = 0

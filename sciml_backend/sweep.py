@@ -12,16 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml_backend import catalog
+from sciml_backend import catalog, loss
 from sciml_backend.diagnostic import AlongTraining, Diagnostic, TrainingPath
 from sciml_backend.engine import batches, provenance
 from sciml_backend.engine.train import Outcome, Snapshot
 from sciml_backend.engine.train import train as train_rows
 from sciml_backend.model import Model
 from sciml_backend.objective import Objective
-from sciml_backend.plan import plan
+from sciml_backend.plan import plan, schedule
 from sciml_backend.run import Artifact, BadRequest, RunRecord, RunSpec, Setting, Status
-from sciml_backend.schedule import build
 from sciml_backend.strategy import Strategy
 
 __all__ = ["Progress", "diagnose", "initial_weights", "objective_of", "plan", "schedule_of", "train"]
@@ -54,7 +53,7 @@ def model_of(spec: RunSpec) -> Model:
 
 def schedule_of(spec: RunSpec) -> list[Strategy[Any]]:
     """The phases of a run's training."""
-    return build(spec.strategy, spec.settings)
+    return schedule(spec.strategy, catalog.problem(spec.problem), spec.settings)
 
 
 def require_present_plugin(spec: RunSpec) -> None:
@@ -71,12 +70,15 @@ def objective_of(specs: Sequence[RunSpec], *, device: str = "cpu", dtype: str | 
     """One objective for runs that differ in coefficients and seeds only; ``dtype`` overrides their own."""
     first = specs[0]
     problem = catalog.problem(first.problem)
+    chosen, _ = loss.split(problem, first.settings)
+    points = chosen.points(problem, first.data, data_seed=first.data_seed)
     build = catalog.entry("objectives", catalog.family(first.family).objective).cls
     made: Objective = build(
         problem,
         model_of(first),
         coefficients={name: [s.coefficients[name] for s in specs] for name in first.coefficients},
-        points=problem.points(first.data, data_seed=first.data_seed),
+        points=points,
+        noise=chosen.errors(problem, points, data_seed=first.data_seed),
         dtype=TORCH_DTYPE[dtype or first.dtype],
         device=device,
     )

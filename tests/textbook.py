@@ -18,12 +18,19 @@ class TextbookField:
         self.inputs = torch.as_tensor(points).to(theta.dtype).requires_grad_()
         self.coordinates = objective.problem.coordinates
         self.at: Mapping[str, Tensor] = dict(zip(self.coordinates, self.inputs.T, strict=True))
-        h = self.inputs
+        h = self._features(objective.model) if objective.model.features else self.inputs
         blocks = objective.model.layout
         for i in range(0, len(blocks), 2):
             weight, bias = (theta[b.slice].reshape(b.shape) for b in blocks[i : i + 2])
             h = torch.nn.functional.linear(h if i == 0 else torch.tanh(h), weight, bias)
         self.value = h[:, 0][None]
+
+    def _features(self, model: Any) -> Tensor:
+        drawn = torch.randn(
+            model.features, model.inputs, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        )
+        angle = 2 * torch.pi * model.frequency * self.inputs @ drawn.to(self.inputs).T
+        return torch.cat([torch.cos(angle), torch.sin(angle)], 1)
 
     def apply(self, **operator: Any) -> Tensor:
         """The operator's value by one ``autograd.grad`` per letter."""

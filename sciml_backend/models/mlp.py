@@ -1,4 +1,8 @@
-"""Multilayer perceptron with tanh activations, Xavier-normal weights and zero biases; Glorot and Bengio (2010)."""
+"""Multilayer perceptron with tanh activations, Xavier-normal weights and zero biases; Glorot and Bengio (2010).
+
+Its inputs may be random Fourier features of the coordinates, cos 2πBx and sin 2πBx with a fixed Gaussian B, which let
+it learn high frequencies as fast as low ones; Tancik et al. (2020), arXiv:2006.10739.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +28,16 @@ class MLP(Model):
     label = "Multilayer perceptron"
     width: int = setting(50, "units of every hidden layer")
     depth: int = setting(3, "hidden layers")
+    features: int = setting(0, "pairs of random Fourier features that the coordinates are turned into (0: none)")
+    frequency: float = setting(1.0, "standard deviation of the features' frequencies, in cycles per unit of length")
     inputs: int = 2
 
     def __post_init__(self) -> None:
+        if not 0 <= self.features <= 2048 or not self.frequency > 0:
+            raise BadRequest(
+                "Fourier features are 0 to 2048 pairs of a positive frequency, "
+                f"got features={self.features}, frequency={self.frequency:g}."
+            )
         if not 1 <= self.width <= 2048 or not 1 <= self.depth <= 12:
             raise BadRequest(
                 "A perceptron has 1 to 12 hidden layers of 1 to 2048 units, "
@@ -36,7 +47,7 @@ class MLP(Model):
     @property
     def sizes(self) -> tuple[int, ...]:
         """Widths from input to output."""
-        return (self.inputs, *[self.width] * self.depth, 1)
+        return (2 * self.features or self.inputs, *[self.width] * self.depth, 1)
 
     @cached_property
     def _blocks(self) -> tuple[Block, ...]:
@@ -77,16 +88,10 @@ class MLP(Model):
     def _propagate(self, theta: Tensor, points: Tensor, s: Streams) -> Tensor:
         """Streams as (B, streams, n, width) between layers."""
         rows, n = theta.shape[0], points.shape[-2]
-        (weight, bias), *layers = self._layers(theta)
-        value = (torch.bmm(points.expand(rows, n, -1), weight.mT) + bias[:, None, :]).unsqueeze(1)
-        # The derivative streams of the first layer are the same at all points, and so would be their rounding, which
-        # then does not average out; so they are worked out in double and carried in two parts.
-        first, second = (torch.bmm(d.double(), weight.double().mT).unsqueeze(2) for d in (s.first, s.second_b))
-        exact = first, second, _bend(first, second, s)
-        parts = _in_parts(exact, theta.dtype)
-        z = _tanh_streams(value, *parts)
-        if s.jets.shape[1]:
-            z = torch.cat([z, _first_jets(z[:, :1], torch.bmm(s.jets.double(), weight.double().mT).unsqueeze(2))], 1)
+        if self.features:
+            z, layers = self._featured(points, s).expand(rows, -1, -1, -1), list(self._layers(theta))
+        else:
+            z, layers = self._entered(theta, points, s), list(self._layers(theta))[1:]
         for i, (weight, bias) in enumerate(layers):
             if i:
                 value, first, second, jets = z.split([1, *s.counts], dim=1)
@@ -97,8 +102,41 @@ class MLP(Model):
             z = torch.cat([z[:, :1] + bias[:, None, None, :], z[:, 1:]], dim=1)
         return z.squeeze(-1)
 
+    def _entered(self, theta: Tensor, points: Tensor, s: Streams) -> Tensor:
+        """Streams after the first layer and its tanh."""
+        rows, n = theta.shape[0], points.shape[-2]
+        weight, bias = next(self._layers(theta))
+        value = (torch.bmm(points.expand(rows, n, -1), weight.mT) + bias[:, None, :]).unsqueeze(1)
+        # The derivative streams of the first layer are the same at all points, and so would be their rounding, which
+        # then does not average out; so they are worked out in double and carried in two parts.
+        first, second = (torch.bmm(d.double(), weight.double().mT).unsqueeze(2) for d in (s.first, s.second_b))
+        exact = first, second, _bend(first, second, s)
+        parts = _in_parts(exact, theta.dtype)
+        z = _tanh_streams(value, *parts)
+        if s.jets.shape[1]:
+            z = torch.cat([z, _first_jets(z[:, :1], torch.bmm(s.jets.double(), weight.double().mT).unsqueeze(2))], 1)
+        return z
+
+    def _featured(self, points: Tensor, s: Streams) -> Tensor:
+        """Streams of the Fourier features, (1 or B, streams, n, 2 features); phases have first derivatives only."""
+        generator = torch.Generator().manual_seed(0)  # the same features for every seed of the weights
+        drawn = torch.randn(self.features, self.inputs, generator=generator, dtype=torch.float64)
+        phases = (2 * torch.pi * self.frequency * drawn).to(points.device)
+        angle = _turned(points if points.dim() == 3 else points[None], phases).unsqueeze(1)
+        cos, sin = angle.cos(), angle.sin()
+        waves = [torch.cat(pair, -1) for pair in ((cos, sin), (-sin, cos), (-cos, -sin), (sin, -cos))]
+        first, second, jets = (
+            _turned(d, phases).unsqueeze(2).repeat(1, 1, 1, 2) for d in (s.first, s.second_b, s.jets)
+        )
+        streams = [waves[0], waves[1] * first, waves[1] * second + waves[2] * _bend(first, second, s)]
+        streams += [
+            waves[order % 4] * jets[:, j : j + 1] ** order for j in range(jets.shape[1]) for order in range(1, JET + 1)
+        ]
+        rows = max(len(stream) for stream in streams)
+        return torch.cat([stream.expand(rows, -1, -1, -1) for stream in streams], 1).to(points.dtype)
+
     def fused(self, points: Tensor, streams: Streams, residual: Polynomial, *, dtype: torch.dtype) -> FusedTerm | None:
-        if not available() or streams.jets.shape[1]:  # the kernel goes to second order
+        if not available() or streams.jets.shape[1] or self.features:  # it goes to second order, from coordinates on
             return None
         return FusedTerm(self.sizes, points, streams, residual, dtype=dtype)
 
@@ -110,6 +148,12 @@ def _tanh_streams(value: Tensor, *parts: tuple[Tensor, ...]) -> Tensor:
     curve = -2 * f * slope
     derivatives = [torch.cat([slope * first, slope * second + curve * bend], 1) for first, second, bend in parts]
     return torch.cat([f, sum(derivatives[1:], derivatives[0])], dim=1)
+
+
+def _turned(directions: Tensor, phases: Tensor) -> Tensor:
+    """Phases (B, n, features) of points or directions (B, n, d), summed in one order whatever the batch."""
+    parts = [directions[..., k : k + 1].double() * phases[:, k] for k in range(phases.shape[1])]
+    return sum(parts[1:], parts[0])
 
 
 def _in_parts(exact: tuple[Tensor, ...], dtype: torch.dtype) -> list[tuple[Tensor, ...]]:

@@ -58,8 +58,16 @@ class _SlotField:
 class _TermAt:
     """A term with its points and streams, for all runs: the same residual on numbers and on polynomials."""
 
-    def __init__(self, term: Term, problem: Problem, points: Mapping[str, Array], coefficients: Mapping[str, Tensor]):
+    def __init__(
+        self,
+        term: Term,
+        problem: Problem,
+        points: Mapping[str, Array],
+        coefficients: Mapping[str, Tensor],
+        noise: Array | None,
+    ):
         self.term, self.coordinates = term, problem.coordinates
+        self.noise = None if noise is None else torch.as_tensor(noise)
         self.points = torch.stack([torch.as_tensor(points[name]) for name in term.at], -3)  # ([runs,] groups, n, d)
         self.coefficients = coefficients
         self.runs = next(iter(coefficients.values())).shape[0]
@@ -111,6 +119,7 @@ class _TermAt:
         try:
             fields = list(map(field, itertools.count(0, count), self.points.unbind(-3)))
             result = self._residual(fields, self.coefficients)
+            result = result if self.noise is None else result - self.noise
         except (NotPolynomial, TypeError, AttributeError):
             return None
         return result if isinstance(result, Polynomial) and result.degree <= 4 else None
@@ -119,8 +128,8 @@ class _TermAt:
 class Physics(Objective):
     """The loss of B runs that share problem, model, points and precision and differ in coefficients and weights.
 
-    ``coefficients`` by name, each (B,); ``points`` as ``Problem.points`` gives them; ``fused=False`` keeps to the
-    differentiable path.
+    ``coefficients`` by name, each (B,); ``points`` as ``Problem.points`` gives them; ``noise`` by term, (n,), is added
+    to the values that the term compares with; ``fused=False`` keeps to the differentiable path.
     """
 
     def __init__(
@@ -130,11 +139,12 @@ class Physics(Objective):
         *,
         coefficients: Mapping[str, Sequence[float] | Array],
         points: Mapping[str, Array],
+        noise: Mapping[str, Array] | None = None,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
         fused: bool = True,
     ):
-        inputs = model.layout[0].shape[-1]
+        inputs = model.inputs
         if inputs != len(problem.coordinates):
             raise BadRequest(
                 f"{problem.label} has the coordinates {', '.join(problem.coordinates)} and the network takes {inputs} "
@@ -143,9 +153,9 @@ class Physics(Objective):
         self.problem, self.model, self.dtype, self.device = problem, model, dtype, torch.device(device)
         self.coefficients = {k: np.asarray(v, dtype=np.float64) for k, v in coefficients.items()}
         self.runs = len(next(iter(self.coefficients.values())))
-        self.points, self.wants_fused = points, fused
+        self.points, self.noise, self.wants_fused = points, noise or {}, fused
         columns = {k: torch.as_tensor(v).reshape(-1, 1) for k, v in self.coefficients.items()}
-        self._terms = [_TermAt(term, problem, points, columns) for term in problem.terms()]
+        self._terms = [_TermAt(t, problem, points, columns, self.noise.get(t.name)) for t in problem.terms()]
         self._twin: list[Physics] = []
         self._weights: dict[str, Tensor] = {}
         self._multipliers: dict[str, Tensor] = {}
@@ -185,6 +195,11 @@ class Physics(Objective):
         axis, chosen = self.problem.axis, slice(None) if self._chosen is None else self._chosen.numpy()
         return Difficulty(axis.name, max(axis.axis), self.coefficients[axis.name][chosen])
 
+    @property
+    def pool(self) -> dict[str, Array]:
+        """All points that a set can be drawn from by name, each (n, d)."""
+        return {"interior": self.problem.pool()}
+
     # -- which runs ---------------------------------------------------------------------------------------------
 
     def rows(self, index: Index) -> Self:
@@ -217,6 +232,9 @@ class Physics(Objective):
     def _moved(self, coefficients: Mapping[str, Any], points: Mapping[str, Array]) -> Self:
         """The same at other coefficients and points."""
         other = copy(self)
+        fixed = {place for t in self._terms if t.term.name in {*self._multipliers, *self.noise} for place in t.term.at}
+        if moved := sorted(fixed & points.keys()):
+            raise BadRequest(f"The {moved[0]} points have multipliers or measured values, so they cannot be moved.")
         if coefficients or points:
             chosen = slice(None) if self._chosen is None else self._chosen.numpy()
             other = type(self)(
@@ -224,6 +242,7 @@ class Physics(Objective):
                 self.model,
                 coefficients={**{k: v[chosen] for k, v in self.coefficients.items()}, **coefficients},
                 points={**{k: v[chosen] if v.ndim == 3 else v for k, v in self.points.items()}, **points},
+                noise=self.noise,
                 dtype=self.dtype,
                 device=self.device,
                 fused=self.wants_fused,
@@ -261,7 +280,8 @@ class Physics(Objective):
         points = points[..., piece, :]
         groups, n, dims = points.shape[-3:]
         flat = self.model.propagate(theta, points.flatten(-3, -2), streams)
-        return term.on_streams(flat.unflatten(2, (groups, n)).transpose(1, 2), points, coefficients)
+        residual = term.on_streams(flat.unflatten(2, (groups, n)).transpose(1, 2), points, coefficients)
+        return residual if term.noise is None else residual - term.noise[piece].to(residual)
 
     def _pieces(self, theta: Tensor) -> list[tuple[_TermAt, slice]]:
         return [
@@ -395,6 +415,7 @@ class Physics(Objective):
                 self.model,
                 coefficients=self.coefficients,
                 points=self.points,
+                noise=self.noise,
                 dtype=torch.float64,
                 device=self.device,
                 fused=self.wants_fused,

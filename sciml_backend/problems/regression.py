@@ -33,7 +33,7 @@ class Regression(Problem):
     families = ("mlp",)
 
     def terms(self) -> tuple[Term, ...]:
-        return (Term("data", ("interior",), self.misfit),)
+        return (Term("data", ("interior",), self.misfit, measured=True),)
 
     def misfit(self, u: Field, c: Point) -> Any:
         """u minus the sample, (B, n)."""

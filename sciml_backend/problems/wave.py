@@ -33,7 +33,7 @@ class Wave(SpaceTime):
             Term("residual", ("interior",), self.residual),
             Term("upper", ("upper",), self.fixed_end),
             Term("lower", ("lower",), self.fixed_end),
-            Term("initial", ("initial",), self.initial),
+            Term("initial", ("initial",), self.initial, measured=True),
             Term("velocity", ("initial",), self.velocity),
         )
 

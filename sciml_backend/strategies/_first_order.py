@@ -1,4 +1,7 @@
-"""What first-order methods share: a learning rate that follows a schedule, a budget of steps, rows that are given up.
+"""What first-order methods share: a learning rate that follows a schedule, batches of points, a budget of steps.
+
+With ``batch`` every step sees so many of the interior points, drawn anew, and the batch grows: small ones find the way,
+large ones end the noise (Smith et al. 2018, arXiv:1711.00489).
 
 Only sums, products, quotients and roots, one at a time: each is rounded exactly, so a row's bits do not depend on the
 rows beside it. Fused operations such as ``lerp`` or ``addcmul`` round differently at the ends of a vector.
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +19,15 @@ from torch import Tensor
 
 from sciml_backend.linalg.row_wise import Floats, Integers, norms, to_host
 from sciml_backend.run import BadRequest, Status, setting
-from sciml_backend.strategy import Minimisable, State, Step, Strategy
+from sciml_backend.strategy import State, Step, Strategy
 
 REASONS = {
     Status.RUNNING: "",
     Status.BUDGET_SPENT: "All steps were taken.",
     Status.DIVERGED: "The loss or its gradient became infinite or not a number.",
 }
+SET = "interior"
+"""The point set that batches are drawn from."""
 SCHEDULES = ("cosine", "constant", "exponential")
 
 
@@ -42,12 +48,16 @@ class FirstOrder(Strategy[Descent]):
 
     steps: int = setting(20_000, "steps after which a run ends")
     rate: float = setting(1e-3, "learning rate at the start")
+    batch: int = setting(0, "interior points that the first steps see (0: all)")
+    growth: float = setting(2.0, "factor by which the batch grows")
+    stages: int = setting(8, "stages of equal length, after each of which the batch grows")
     schedule: str = setting(
         "cosine", "how the learning rate goes on: cosine (to zero at the last step), exponential (to 1 %) or constant"
     )
 
     def __post_init__(self) -> None:
-        self._require("steps", "rate", above=0)
+        self._require("steps", "rate", "growth", "stages", above=0)
+        self._require("batch", above=-1)
         if self.schedule not in SCHEDULES:
             raise BadRequest(f"The schedule of {self.label} is {', '.join(SCHEDULES)}, got {self.schedule!r}.")
 
@@ -63,17 +73,17 @@ class FirstOrder(Strategy[Descent]):
     def _move(self, state: Descent) -> Tensor:
         """What is subtracted from theta (B, P); brings the means up to date."""
 
-    def init(self, objective: Minimisable, theta: Tensor) -> Descent:
+    def init(self, objective: Any, theta: Tensor) -> Descent:
         """The state at theta (B, P); evaluates the objective once."""
-        values, gradient = objective.value_and_gradient(theta)
+        values, gradient = self._evaluated(objective, theta, np.zeros(len(theta), dtype=np.int64))
         loss, norm = to_host(values, norms(gradient)[0])
         means = {name: torch.zeros_like(theta) for name in self._means()}
         return Descent(loss, gradient, norm, means, np.zeros(len(theta), dtype=np.int64))
 
-    def step(self, objective: Minimisable, theta: Tensor, state: Descent) -> Step[Descent]:
+    def step(self, objective: Any, theta: Tensor, state: Descent) -> Step[Descent]:
         """One update of every row, and the loss after it; a row whose loss is lost stays where it was."""
         moved = theta - self._move(state)
-        values, gradient = objective.value_and_gradient(moved)
+        values, gradient = self._evaluated(objective, moved, state.iteration + 1)
         loss, norm = to_host(values, norms(gradient)[0])
         evaluations = 1 + (state.iteration == 0)
         state.iteration = state.iteration + 1
@@ -92,6 +102,27 @@ class FirstOrder(Strategy[Descent]):
         ]
         reason = [REASONS[s] for s in status]
         return Step(theta, state, state.loss, state.gradient_norm, evaluations, status, reason)
+
+    def _evaluated(self, objective: Any, theta: Tensor, iteration: Integers) -> tuple[Tensor, Tensor]:
+        """Loss (B,) and gradient (B, P) on what each row's step sees."""
+        if not self.batch:
+            found: tuple[Tensor, Tensor] = objective.value_and_gradient(theta)
+            return found
+        values, gradient = theta.new_empty(len(theta)), torch.empty_like(theta)
+        for number in np.unique(iteration).tolist():  # rows of one step see the same points
+            rows = np.flatnonzero(iteration == number)
+            at = torch.as_tensor(rows, device=theta.device)
+            values[at], gradient[at] = self._seen(objective.rows(rows), number).value_and_gradient(theta[at])
+        return values, gradient
+
+    def _seen(self, objective: Any, iteration: int) -> Any:
+        """The objective on the batch of points of a step."""
+        points = objective.points[SET]
+        size = round(self.batch * self.growth ** (self.stages * iteration // self.steps))
+        if size >= points.shape[-2]:
+            return objective
+        chosen = np.random.default_rng(iteration).choice(points.shape[-2], size, replace=False)
+        return objective.given(points={SET: points[..., chosen, :]})
 
     def rates(self, iteration: Integers) -> Floats:
         """The learning rate of the step after so many steps, per row."""

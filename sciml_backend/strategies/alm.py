@@ -31,6 +31,7 @@ class ALM(Outer[Multipliers]):
     """Augmented Lagrangian (constraints by multipliers, one per point), with another strategy within."""
 
     label = "ALM"
+    weighs_terms = True
     inner: Strategy[Any] = part("lbfgs", "the strategy that minimises each augmented Lagrangian", **STAGE)
     iterations: int = setting(50, "outer iterations")
     penalty: float = setting(2.0, "penalty mu at the start")

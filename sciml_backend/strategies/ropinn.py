@@ -44,6 +44,7 @@ class RoPINN(Outer[Region]):
     """RoPINN (residuals at random points of an adaptive region), with another strategy within."""
 
     label = "RoPINN"
+    moves_points = True
     inner: Strategy[Any] = part(
         "lbfgs", "the strategy of an epoch; what it remembers ends with the epoch", max_epochs=1
     )

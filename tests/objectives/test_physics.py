@@ -283,3 +283,21 @@ def test_products_of_derivatives_are_fused_too() -> None:
     assert fused.kernel != "torch"
     (loss, gradient), (expected, slope) = fused.value_and_gradient(theta), plain.value_and_gradient(theta)
     assert torch.allclose(loss, expected, rtol=1e-12) and torch.allclose(gradient, slope, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", catalog.entries("problems"))
+def test_a_network_on_fourier_features_has_the_textbooks_residuals(name: str) -> None:
+    problem = catalog.problem(name)
+    model = MLP(width=5, depth=2, features=3, frequency=0.4, inputs=len(problem.domain))
+    points = problem.points(9, data_seed=0)
+    objective = Physics(problem, model, coefficients=coefficients_of(problem), points=points, dtype=torch.float64)
+    assert model.layout[0].shape == (5, 6) and objective.kernel == "torch"
+    theta = torch.stack([model.init(seed).double() for seed in range(ROWS)])
+    found = objective.residuals(theta)
+    for row in range(ROWS):
+        for term, expected in textbook_residuals(objective, theta[row], row).items():
+            tolerance = 1e-8 * float(expected.detach().abs().max() + 1)
+            assert torch.allclose(found[term][row], expected.detach(), rtol=1e-8, atol=tolerance)
+    alone = objective.rows([1]).value_and_gradient(theta[1:2])
+    together = objective.value_and_gradient(theta)
+    assert torch.equal(alone[1][0], together[1][1]) and torch.equal(alone[0][0], together[0][1])

@@ -4,7 +4,8 @@ import torch
 
 from sciml_backend.run import BadRequest, Status
 from sciml_backend.strategies.adam import Adam
-from tests.strategies.following import follow
+from tests.strategies.following import follow, steps
+from tests.strategies.terms import Terms
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])
@@ -74,7 +75,24 @@ def test_a_diverging_row_keeps_its_last_finite_theta_and_leaves_the_others_alone
     assert torch.equal(theta[1], solo[-1][0])
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"rate": -1.0}, {"schedule": "linear"}, {"beta2": 1.0}])
+def test_batches_of_points_grow_until_every_point_is_seen():
+    fitted = {"residual": lambda theta, _, points: points[:, 0] * theta[0] + theta[1] - torch.sin(points[:, 0])}
+    points = np.linspace(0.0, 3.0, 40)[:, None]
+    objective = Terms(fitted, np.array([1.0, 2.0]), {"interior": points})
+    theta, strategy = torch.ones(2, 2, dtype=torch.float64), Adam(steps=80, batch=5, growth=2.0, stages=4)
+    seen = []
+    for number, step in enumerate(steps(strategy, objective, theta, 80), 1):
+        drawn = {n: points[np.random.default_rng(number).choice(40, n, replace=False)] for n in (5, 10, 20)}
+        losses = {n: objective.given(points={"interior": some}) for n, some in (drawn | {40: points}).items()}
+        found = [n for n, loss in losses.items() if np.allclose(loss.value_and_gradient(step.theta)[0], step.loss)]
+        assert len(found) == 1
+        seen += found
+    assert seen == [5] * 19 + [10] * 20 + [20] * 20 + [40] * 21
+    _, alone, _ = follow(strategy, objective.rows([1]), theta[1:], 80)
+    assert torch.equal(alone[-1][0], step.theta[1])
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"rate": -1.0}, {"schedule": "linear"}, {"beta2": 1.0}, {"batch": -1}])
 def test_refuses_settings_that_make_no_sense(wrong):
     with pytest.raises(BadRequest, match=next(iter(wrong))):
         Adam(**wrong)
