@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages import results, services
+from pages import address, results, services
 from sciml_backend import regimes
 from sciml_backend.run import MapName, RunSpec
 
@@ -90,9 +90,10 @@ def specs(chosen: Choice, cells: Iterable[tuple[float, float]], *, seeds: Sequen
 
 
 def select(label: str, key: str, options: Sequence[Any], words: Callable[[Any], str], **more: Any) -> Any:
-    """A select box that falls back to its first option when the address names another."""
+    """A select box that falls back to its usual option, else to its first, when the address names another."""
     if st.session_state.get(key) not in options:
-        st.session_state[key] = options[0]
+        usual = address.PARAMETERS[key].default if key in address.PARAMETERS else None
+        st.session_state[key] = usual if usual in options else options[0]
     return st.selectbox(label, options, key=key, format_func=words, **more)
 
 
