@@ -6,26 +6,34 @@ from sciml_backend.regimes.footing import Footing, footing
 from sciml_backend.regimes.improvement import improvement, paired_improvement
 from sciml_backend.regimes.labels import REGIMES, Regime, label, labelled, shares
 from sciml_backend.regimes.presets import figure_1_thresholds, paper_boundaries, paper_thresholds
+from sciml_backend.regimes.seeds import seed_means, seed_medians
 from sciml_backend.regimes.shift import Place, boundary_shift, on_axes, shared_axes, shift_summary
 from sciml_backend.regimes.summary import summary
+from sciml_backend.regimes.tally import gains, regime_counts, shared_cells
 from sciml_backend.regimes.thresholds import RULES, Threshold, Thresholds
+from sciml_backend.regimes.winners import SIGNIFICANCE, Verdict, Win, against, winners
 
 __all__ = [
     "LEVELS",
     "REGIMES",
     "RULES",
+    "SIGNIFICANCE",
     "Boundary",
     "Footing",
     "Place",
     "Regime",
     "Threshold",
     "Thresholds",
+    "Verdict",
+    "Win",
+    "against",
     "axes",
     "boundaries",
     "boundary_shift",
     "complete",
     "figure_1_thresholds",
     "footing",
+    "gains",
     "improvement",
     "label",
     "labelled",
@@ -35,8 +43,13 @@ __all__ = [
     "paper_boundaries",
     "paper_thresholds",
     "perturbations",
+    "regime_counts",
+    "seed_means",
+    "seed_medians",
     "shared_axes",
+    "shared_cells",
     "shares",
     "shift_summary",
     "summary",
+    "winners",
 ]
