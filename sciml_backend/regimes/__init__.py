@@ -7,7 +7,7 @@ from sciml_backend.regimes.improvement import improvement, paired_improvement
 from sciml_backend.regimes.labels import REGIMES, Regime, label, labelled, shares
 from sciml_backend.regimes.presets import figure_1_thresholds, paper_boundaries, paper_thresholds
 from sciml_backend.regimes.seeds import seed_means, seed_medians
-from sciml_backend.regimes.shift import Place, boundary_shift, on_axes, shared_axes, shift_summary
+from sciml_backend.regimes.shift import Place, boundary_shift, on_shared_axes, shift_summary
 from sciml_backend.regimes.summary import summary
 from sciml_backend.regimes.tally import gains, regime_counts, shared_cells
 from sciml_backend.regimes.thresholds import RULES, Threshold, Thresholds
@@ -38,7 +38,7 @@ __all__ = [
     "label",
     "labelled",
     "matrix",
-    "on_axes",
+    "on_shared_axes",
     "paired_improvement",
     "paper_boundaries",
     "paper_thresholds",
@@ -46,7 +46,6 @@ __all__ = [
     "regime_counts",
     "seed_means",
     "seed_medians",
-    "shared_axes",
     "shared_cells",
     "shares",
     "shift_summary",

@@ -23,7 +23,7 @@ from sciml_backend.regimes.boundaries import LEVELS, well_filled
 from sciml_backend.regimes.cells import Floats, axes, complete, matrix
 from sciml_backend.regimes.thresholds import Thresholds
 
-_COLUMNS = ("base", "method", "base_value", "method_value", "base_place", "method_place", "cells", "units")
+_COLUMNS = ("base", "method", "base_value", "method_value", "base_place", "method_place", "cells", "units", "direction")
 
 
 class Place(Enum):
@@ -35,26 +35,25 @@ class Place(Enum):
     UNKNOWN = "hidden by a missing cell"
 
 
-def shared_axes(base: pd.DataFrame, method: pd.DataFrame) -> tuple[Floats, Floats]:
-    """The columns and rows of two maps that both have filled: with at least half as many shared values as the fullest.
+def on_shared_axes(base: pd.DataFrame, method: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two maps on the columns and rows that both have filled, as ``complete`` gives them; both empty without any.
 
-    ``base`` and ``method`` have one row per cell: x, y, train_loss.
+    Filled is what has at least half as many shared values as the fullest. ``base`` and ``method`` have one row per
+    cell: x, y, train_loss and whatever else.
     """
-    both = _valued(base).merge(_valued(method), on=["x", "y"])
-    xs, ys = axes(both)
+    both = sorted(_valued(base) & _valued(method))
+    xs, ys = (np.unique([cell[k] for cell in both]) for k in (0, 1))
     there = np.zeros((len(ys), len(xs)), dtype=bool)
-    there[np.searchsorted(ys, both["y"]), np.searchsorted(xs, both["x"])] = True
-    return xs[well_filled(there.sum(axis=0))], ys[well_filled(there.sum(axis=1))]
+    for x, y in both:
+        there[np.searchsorted(ys, y), np.searchsorted(xs, x)] = True
+    xs, ys = xs[well_filled(there.sum(axis=0))], ys[well_filled(there.sum(axis=1))]
+    first, second = (complete(grid[grid["x"].isin(xs) & grid["y"].isin(ys)], xs, ys) for grid in (base, method))
+    return first, second
 
 
-def _valued(grid: pd.DataFrame) -> pd.DataFrame:
-    cells: pd.DataFrame = grid[np.isfinite(grid["train_loss"].to_numpy(float, na_value=np.nan))]
-    return cells[["x", "y"]]
-
-
-def on_axes(grid: pd.DataFrame, xs: Floats, ys: Floats) -> pd.DataFrame:
-    """All cells of these columns and rows, as ``complete`` gives them."""
-    return complete(grid[grid["x"].isin(xs) & grid["y"].isin(ys)], xs, ys)
+def _valued(grid: pd.DataFrame) -> set[tuple[float, float]]:
+    there = np.isfinite(grid["train_loss"].to_numpy(float, na_value=np.nan))
+    return set(zip(grid["x"][there], grid["y"][there], strict=True))
 
 
 def boundary_shift(
@@ -67,22 +66,27 @@ def boundary_shift(
 ) -> pd.DataFrame:
     """One row per metric, perturbation level and line: where both maps have their boundary, and its shift.
 
-    ``thresholds`` are the baseline's and the method's: equal ones (of one reference map) are a common yardstick. With
-    ``along`` "x" the lines are rows of constant y, with "y" columns of constant x. Columns: metric (``train`` or
-    ``test``), level, line (the constant value), base and method (position in indices of the shared axis), base_value
-    and method_value (in its units), base_place and method_place (names of Place), cells and units (method − base). What
-    has no position is nan.
+    ``base`` and ``method`` have the same cells, as ``on_shared_axes`` gives them; ValueError otherwise. ``thresholds``
+    are the baseline's and the method's: equal ones (of one reference map) are a common yardstick. With ``along`` "x"
+    the lines are rows of constant y, with "y" columns of constant x.
+
+    Columns: metric (``train`` or ``test``), level, line (the constant value), base and method (position in indices of
+    the axis), base_value and method_value (in its units), base_place and method_place (names of Place), cells and units
+    (method − base), and direction: 1 to larger values of the axis, −1 to smaller ones, 0 not moved. What has no
+    position is nan; a direction is known as well where one of the two boundaries lies on the map or beyond its other
+    end.
     """
-    xs, ys = shared_axes(base, method)
-    grids = [on_axes(grid, xs, ys) for grid in (base, method)]
+    (xs, ys), others = axes(base), axes(method)
+    if not all(map(np.array_equal, (xs, ys), others)):
+        raise ValueError("Boundaries are compared between maps of the same columns and rows.")
     axis, lines = (xs, ys) if along == "x" else (ys, xs)
     rows = [
-        {"metric": metric, "level": level, "line": line, **_both(places, axis)}
+        {"metric": metric, "level": level, "line": line, **_both(places, axis, along)}
         for metric in ("train", "test")
         for level in levels
         for line, *places in zip(
             lines,
-            *(_places(grid, own, metric, level, along) for grid, own in zip(grids, thresholds, strict=True)),
+            *(_places(grid, own, metric, level, along) for grid, own in zip((base, method), thresholds, strict=True)),
             strict=True,
         )
     ]
@@ -90,9 +94,10 @@ def boundary_shift(
 
 
 def shift_summary(shift: pd.DataFrame) -> pd.DataFrame:
-    """One row per metric and level of ``boundary_shift``: medians of cells and units, and how many lines they rest on.
+    """One row per metric and level of ``boundary_shift``: medians of cells and units, and counts of lines.
 
-    Columns: metric, level, cells, units, n_both (lines with both boundaries), n_base_only, n_method_only, n_neither.
+    Columns: metric, level, cells, units, n_both (the lines with both boundaries on the map, on which the medians rest),
+    n_base_only, n_method_only, n_neither; n_larger and n_smaller, the lines on which the direction is known.
     """
     inside = {name: shift[f"{name}_place"] == Place.INSIDE.name for name in ("base", "method")}
     counted = shift.assign(
@@ -100,8 +105,10 @@ def shift_summary(shift: pd.DataFrame) -> pd.DataFrame:
         n_base_only=inside["base"] & ~inside["method"],
         n_method_only=~inside["base"] & inside["method"],
         n_neither=~inside["base"] & ~inside["method"],
+        n_larger=shift["direction"] > 0,
+        n_smaller=shift["direction"] < 0,
     )
-    counts = ["n_both", "n_base_only", "n_method_only", "n_neither"]
+    counts = ["n_both", "n_base_only", "n_method_only", "n_neither", "n_larger", "n_smaller"]
     grouped = counted.groupby(["metric", "level"], sort=False)
     medians = grouped[["cells", "units"]].median()
     return medians.join(grouped[counts].sum()).reset_index()
@@ -140,13 +147,21 @@ def _places(
         yield (position if along == "x" else len(line) - 1 - position), place
 
 
-def _both(places: Sequence[tuple[float, Place]], axis: Floats) -> dict[str, float | str]:
+def _both(places: Sequence[tuple[float, Place]], axis: Floats, along: str) -> dict[str, float | str]:
     (base, base_place), (method, method_place) = places
     at = [float(np.interp(position, np.arange(len(axis)), axis)) for position in (base, method)]
-    return dict(
-        zip(
-            _COLUMNS,
-            (base, method, *at, base_place.name, method_place.name, method - base, at[1] - at[0]),
-            strict=True,
-        )
-    )
+    hard = 1 if along == "x" else -1
+    # Beyond an end is further than anything on the map; how much further nobody knows.
+    ends = {Place.BEFORE: -hard * np.inf, Place.BEYOND: hard * np.inf}
+    moved = ends.get(method_place, method) - ends.get(base_place, base)
+    return {
+        "base": base,
+        "method": method,
+        "base_value": at[0],
+        "method_value": at[1],
+        "base_place": base_place.name,
+        "method_place": method_place.name,
+        "cells": method - base,
+        "units": at[1] - at[0],
+        "direction": float(np.sign(moved)),
+    }

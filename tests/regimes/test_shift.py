@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sciml_backend.regimes import Threshold, Thresholds, boundaries, boundary_shift, shared_axes, shift_summary
+from sciml_backend.regimes import Threshold, Thresholds, axes, boundaries, boundary_shift, on_shared_axes, shift_summary
 from sciml_backend.regimes.shift import Place, crossing
 
 XS, YS = np.array([5.0, 10, 20, 30, 50, 70]), np.array([100.0, 500, 1000, 2000])
@@ -21,7 +21,7 @@ def grid(train, test=None, xs=XS, ys=YS):
 
 
 def shift(base, method, **options):
-    return boundary_shift(base, method, (CUT, CUT), **{"levels": (0.0,)} | options)
+    return boundary_shift(*on_shared_axes(base, method), (CUT, CUT), **{"levels": (0.0,)} | options)
 
 
 def of(table, metric):
@@ -57,9 +57,23 @@ def test_a_boundary_outside_of_the_map_is_counted_and_not_guessed():
     (easy, hard) = (of(shift(grid(2.0), grid(at)), "train").iloc[0] for at in (-1.0, 9.0))
     assert (easy["method_place"], hard["method_place"]) == ("BEFORE", "BEYOND")
     assert np.isnan([easy["cells"], hard["cells"], easy["method_value"]]).all()
+    assert (easy["direction"], hard["direction"]) == (-1, 1)
     summary = shift_summary(shift(grid(2.0), grid(9.0))).set_index("metric").loc["train"]
     counts = ["n_both", "n_base_only", "n_method_only", "n_neither"]
     assert summary[counts].tolist() == [0, 4, 0, 0] and np.isnan(summary["cells"])
+
+
+@pytest.mark.parametrize("along", ["x", "y"])
+def test_a_direction_is_known_unless_both_boundaries_lie_beyond_one_end(along):
+    def at(place):
+        return grid(place) if along == "x" else grid(0.0, test=place).assign(train_loss=1.0)
+
+    def direction(base, method):
+        return of(shift(at(base), at(method), along=along), "train" if along == "x" else "test")["direction"].iloc[0]
+
+    assert (direction(1.5, 9.0), direction(9.0, 1.5), direction(-3.0, 1.5), direction(1.5, 1.5)) == (1, -1, 1, 0)
+    assert direction(-3.0, 9.0) == 1
+    assert np.isnan(direction(9.0, 8.0)) and np.isnan(direction(-3.0, -4.0))
 
 
 def test_a_median_rests_on_the_lines_that_both_cross():
@@ -97,7 +111,7 @@ def test_maps_are_compared_on_the_columns_and_rows_that_both_have():
     fine = np.array([5.0, 7.0, 10, 20, 25, 30, 50, 70])
     base = grid(2.0, xs=fine)
     coarse = grid(2.0, ys=YS[1:])
-    xs, ys = shared_axes(base, coarse)
+    xs, ys = axes(on_shared_axes(base, coarse)[0])
     assert (xs.tolist(), ys.tolist()) == (XS.tolist(), YS[1:].tolist())
     found = of(shift(base, coarse), "train")
     assert found["line"].tolist() == YS[1:].tolist()
@@ -107,7 +121,7 @@ def test_maps_are_compared_on_the_columns_and_rows_that_both_have():
 def test_a_column_with_few_shared_values_is_passed_over():
     method = grid(2.0).astype(float)
     method.loc[(method["x"] == 20) & (method["y"] > 100), "train_loss"] = NAN
-    assert 20.0 not in shared_axes(grid(2.0), method)[0]
+    assert 20.0 not in axes(on_shared_axes(grid(2.0), method)[0])[0]
 
 
 def test_each_map_may_have_thresholds_of_its_own():
@@ -120,3 +134,5 @@ def test_maps_that_share_nothing_have_no_lines():
     apart = grid(2.0, xs=XS + 1)
     table = shift(grid(2.0), apart)
     assert table.empty and shift_summary(table).empty
+    with pytest.raises(ValueError, match="same columns and rows"):
+        boundary_shift(grid(2.0), apart, (CUT, CUT))

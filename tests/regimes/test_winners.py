@@ -110,10 +110,8 @@ def test_cells_are_counted_on_common_ground():
     other = pd.DataFrame({"x": [1.0, 2, 3], "y": 5.0, "train_loss": [0, 0, NAN], "test_error": [0, 0, NAN]})
     other = other.assign(n_diverged=[0, 0, 3])
     found = regime_counts({"base": base, "other": other}, {"base": thresholds, "other": thresholds})
-    assert found.loc["base"].to_dict() == {"I": 1, "II": 1, "III": 1, "IV": 0, "diverged": 0, "failed": 0, "missing": 0}
-    assert found.loc["other"].to_dict() == {
-        "I": 2, "II": 0, "III": 0, "IV": 0, "diverged": 1, "failed": 0, "missing": 1,
-    }  # fmt: skip
+    assert found.loc["base"].to_dict() == {"I": 1, "II": 1, "III": 1, "IV": 0, "lost": 0, "missing": 0}
+    assert found.loc["other"].to_dict() == {"I": 2, "II": 0, "III": 0, "IV": 0, "lost": 1, "missing": 1}
     assert regime_counts({}, {}).empty
 
 
