@@ -1,11 +1,27 @@
 """Data frames and arrays in, plotly figures out; readable on a light and on a dark page."""
 
 from sciml_backend.figures.cell_grid import clicked_cell
+from sciml_backend.figures.cost_scatter import cost_scatter
 from sciml_backend.figures.curves import curves
+from sciml_backend.figures.improvement_map import improvement_map
 from sciml_backend.figures.landscape import landscape
 from sciml_backend.figures.regime_map import regime_map
 from sciml_backend.figures.solution import solution
 from sciml_backend.figures.spectrum import spectrum
 from sciml_backend.figures.training import training
+from sciml_backend.figures.winner_map import SURE, colour, winner_map
 
-__all__ = ["clicked_cell", "curves", "landscape", "regime_map", "solution", "spectrum", "training"]
+__all__ = [
+    "SURE",
+    "clicked_cell",
+    "colour",
+    "cost_scatter",
+    "curves",
+    "improvement_map",
+    "landscape",
+    "regime_map",
+    "solution",
+    "spectrum",
+    "training",
+    "winner_map",
+]
