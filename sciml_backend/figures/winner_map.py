@@ -151,6 +151,3 @@ def _said(row: Mapping[Any, Any], labels: Mapping[str, str], metric: str) -> Ite
 
 def _seeds(n: float, lost: float) -> str:
     return f"{n:.0f} seed{'s' * (n != 1)}" + (f", {lost:.0f} lost" if lost else "")
-
-
-__all__ = ["SURE", "colour", "winner_map"]
