@@ -60,7 +60,7 @@ def _costs(runs: Same, cells: Same, pair: tuple[str, str], unit: str) -> pd.Data
     base, method = (regimes.seed_medians(runs.frame[runs.frame["map"] == name], unit) for name in pair)
     both = base.merge(method, on=["x", "y"], suffixes=("_base", "_method"))
     both = both.rename(columns={f"{unit}_base": "base", f"{unit}_method": "method"})
-    return cells.frame[["x", "y"]].merge(both, on=["x", "y"])
+    return cells.frame[["x", "y"]].merge(both, on=["x", "y"], how="left")
 
 
 def _target(compared: Comparison) -> float:

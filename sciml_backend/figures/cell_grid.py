@@ -67,15 +67,10 @@ def panel(
 
 
 def clicked_cell(grid: pd.DataFrame, selection: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The (x, y) of a selection event on the figure of ``grid``; None when nothing was chosen (a second click).
-
-    A point that carries its cell is believed; the others are a panel's, one per cell.
-    """
+    """The (x, y) of a selection event on the figure of ``grid``; None when nothing was chosen (a second click)."""
     points = selection.get("points") or ()
     if not points:
         return None
-    if carried := points[0].get("customdata"):
-        return float(carried[0]), float(carried[1])
     xs, ys = axes(grid)
     row, column = divmod(int(points[0]["point_index"]), len(xs))
     return float(xs[column]), float(ys[row])

@@ -27,17 +27,17 @@ def cost_scatter(
 ) -> go.Figure:
     """One point per cell: x, y, base and method, costs of a run in ``unit``, infinite where it is never done.
 
-    Points below the diagonal are cheaper with the method. A cost that is infinite lies on a dotted line beyond all
-    others; cells in which both are infinite are left out. The first trace has the points, in the order of the rows
-    that are drawn, and their cells as custom data.
+    Points below the diagonal are cheaper with the method. A cost that is infinite, or not known, lies on a dotted line
+    beyond all others; a cell in which both are has no point. ``costs`` is complete and in order, so that
+    ``clicked_cell`` reads a click on the points, the first trace.
     """
-    drawn = costs[np.isfinite(costs[["base", "method"]].to_numpy(float)).any(axis=1)]
-    values = drawn[["base", "method"]].to_numpy(float)
+    values = costs[["base", "method"]].to_numpy(float)
     finite = values[np.isfinite(values) & (values > 0)]
     low, high = (finite.min() / 1.6, finite.max() * 1.6) if finite.size else (1.0, 10.0)
     never = high * 1.7
-    never_at = [never] if np.isinf(values).any() else []
-    points = np.clip(np.where(np.isinf(values), never, values), low, None)
+    open_ended, drawn = ~np.isfinite(values), np.isfinite(values).any(axis=1)
+    never_at = [never] if open_ended[drawn].any() else []
+    points = np.where(drawn[:, None], np.clip(np.where(open_ended, never, values), low, None), np.nan)
     title_of = {side: f"{name}, {unit}" for side, name in zip(("base", "method"), names, strict=True)}
     span = [np.log10(low), np.log10(never * 1.25 if never_at else high)]
     ticks = [m * 10.0**k for k in range(-2, 10) for m in (1, 2, 5)]
@@ -58,7 +58,7 @@ def cost_scatter(
     )
     equal = {"color": "#8C8C8C", "width": 1.5, "dash": "dot"}
     diagonal = {"type": "scatter", "x": [low, high], "y": [low, high], "mode": "lines", "line": equal}
-    return figure([_points(drawn, points, names, unit, x_title, y_title), diagonal | {"hoverinfo": "skip"}], layout)
+    return figure([_points(costs, points, names, unit, x_title, y_title), diagonal | {"hoverinfo": "skip"}], layout)
 
 
 def _points(
@@ -67,7 +67,7 @@ def _points(
     """Coloured by their column: hard cells are blue."""
     xs = np.unique(cells["x"])
     sides = [
-        [f"{name}: {'never' if np.isinf(cost) else f'{compact(cost)} {unit}'}" for cost in cells[side]]
+        [f"{name}: {f'{compact(cost)} {unit}' if np.isfinite(cost) else 'never'}" for cost in cells[side]]
         for side, name in zip(("base", "method"), names, strict=True)
     ]
     hover = ["<br>".join(lines) for lines in zip(heads(cells, x_title, y_title), *sides, strict=True)]
@@ -77,7 +77,6 @@ def _points(
         "type": "scatter",
         "x": points[:, 0],
         "y": points[:, 1],
-        "customdata": cells[["x", "y"]].to_numpy(float),
         "mode": "markers",
         "marker": {
             "size": 11,
@@ -86,7 +85,7 @@ def _points(
             "cmin": 0,
             "cmax": max(len(xs) - 1, 1),
             "colorbar": bar | ticks,
-            "symbol": np.where(np.isinf(cells[["base", "method"]]).any(axis=1), "diamond-open", "circle").tolist(),
+            "symbol": np.where(np.isfinite(cells[["base", "method"]]).all(axis=1), "circle", "diamond-open").tolist(),
             "line": {"color": "#5C6670", "width": 1},
         },
         "selected": {"marker": {"opacity": 1}},
