@@ -11,6 +11,7 @@ st.set_page_config(page_icon=Path(__file__).parent / "pages" / "icon.svg", layou
 page = st.navigation(
     [
         st.Page("pages/regime_map.py", title="Regime map", icon=":material/grid_on:", default=True),
+        st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
         st.Page("pages/cell.py", title="Cell", icon=":material/search:"),
         st.Page("pages/jobs.py", title="Jobs", icon=":material/pending_actions:"),
         st.Page("pages/methods.py", title="Methods", icon=":material/menu_book:"),

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
 
-Value = str | float | int | bool | None
+Value = str | float | int | bool | list[str] | None
 
 _PAGE, _KEPT, _WRITTEN = "_page", "_kept", "_written"
 
@@ -49,6 +49,10 @@ def _one_of(*names: str) -> Callable[[str], str]:
     return read
 
 
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
 def _texts(**defaults: str) -> dict[str, Parameter]:
     return {key: Parameter(value, str) for key, value in defaults.items()}
 
@@ -82,8 +86,22 @@ RUN = {
     "along": Parameter("iteration", _one_of("iteration", "evaluations", "seconds")),
     **_numbers(0.05, 0.5, radius=0.5),
 }
+PROBLEM = {key: MAP[key] for key in ("family", "problem", "source")}
+COMPARED = {
+    **_texts(base="lbfgs", method=""),
+    "among": Parameter([], _names),
+    "yardstick": Parameter("base", _one_of("base", "own")),
+    "gain": Parameter("means", _one_of("means", "paired", "factor")),
+    "band": Parameter(False, _switch),
+    "unit": Parameter("end", _one_of("end", "evaluations", "seconds")),
+    **_numbers(1, 1e9, n_evaluations=2000.0, n_seconds=10.0),
+    "lines": Parameter("x", _one_of("x", "y")),
+    "cost": Parameter("evaluations", _one_of("evaluations", "seconds")),
+    "until": Parameter("end", _one_of("end", "trained")),
+    "metric": Parameter("test_error", _one_of("train_loss", "test_error")),
+}
 
-PARAMETERS = {**MAP, **CELL, **THRESHOLDS, **DISPLAY, **RUN}
+PARAMETERS = {**MAP, **CELL, **THRESHOLDS, **DISPLAY, **RUN, **COMPARED}
 
 
 def restore(page: str, *groups: dict[str, Parameter]) -> None:
@@ -156,4 +174,6 @@ def _value(parameter: Parameter, text: str | None) -> Value:
 def _text(value: Value) -> str:
     if isinstance(value, bool):
         return str(int(value))
+    if isinstance(value, list):
+        return ",".join(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)

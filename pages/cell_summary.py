@@ -51,13 +51,14 @@ def cell_curves(runs: pd.DataFrame, *, along: str = "iteration", height: int = 4
     return figures.curves(histories.merge(seeds, on="cell_id"), x=along, height=height)
 
 
-def link(chosen: Choice) -> None:
-    """The way to all that is known of the cell."""
+def link(chosen: Choice, *, label: str = "Open the cell") -> None:
+    """The way to all that is known of the map's cell."""
+    of_map = {"strategy": chosen.name.strategy, "variant": chosen.name.variant}
     st.page_link(
         "pages/cell.py",
-        label="Open the cell",
+        label=label,
         icon=":material/arrow_forward:",
-        query_params=address.current(address.MAP, address.CELL),
+        query_params=address.current(address.MAP, address.CELL, **of_map),
         help="Solution, Hessian spectrum, loss landscape, provenance, and the command that reproduces it.",
     )
 

@@ -47,20 +47,39 @@ class Choice:
 
 def pick() -> Choice:
     """The pickers, for a horizontal container; their values are in the session under the keys of ``address.MAP``."""
-    known = _known()
-    family = _select("Model family", "family", _unique(known, "family"), _label("families"), help=_FAMILY)
-    known = known[known["family"] == family]
-    problem = _select("Problem", "problem", _unique(known, "problem"), _label("problems"), help=_PROBLEM)
-    known = known[known["problem"] == problem]
+    family, problem, known = pick_problem()
     strategy = _select(
         "Training strategy", "strategy", _unique(known, "strategy"), _label("strategies"), help=_STRATEGY
     )
     known = known[known["strategy"] == strategy]
     variant = _select("Variant", "variant", _unique(known, "variant"), _variant, help=_VARIANT)
-    known = known[known["variant"] == variant]
-    sources = list(dict.fromkeys(["computed", *known["source"]]))
-    source = _select("Source", "source", sources, lambda s: SOURCES.get(s, s), help=_SOURCE)
+    source = pick_source(known[known["variant"] == variant])
     return choice(MapName(family, problem, strategy, variant), source)
+
+
+def pick_problem() -> tuple[str, str, pd.DataFrame]:
+    """The pickers of family and problem, and all maps of the two."""
+    known = _known()
+    family = _select("Model family", "family", _unique(known, "family"), _label("families"), help=_FAMILY)
+    known = known[known["family"] == family]
+    problem = _select("Problem", "problem", _unique(known, "problem"), _label("problems"), help=_PROBLEM)
+    return family, problem, known[known["problem"] == problem]
+
+
+def pick_source(known: pd.DataFrame) -> str:
+    """The picker of the source of these maps."""
+    sources = list(dict.fromkeys(["computed", *known["source"]]))
+    return _select("Source", "source", sources, lambda s: SOURCES.get(s, s), help=_SOURCE)
+
+
+def problem_title(family: str, problem: str) -> str:
+    """A problem of a family."""
+    return f"{_label('families')(family)} · {_label('problems')(problem)}"
+
+
+def strategy_label(name: MapName) -> str:
+    """A map's strategy, with its variant unless that is the plain one."""
+    return " · ".join(filter(None, [_label("strategies")(name.strategy), name.variant and _variant(name.variant)]))
 
 
 def choice(name: MapName, source: str) -> Choice:
@@ -89,12 +108,20 @@ def specs(chosen: Choice, cells: Iterable[tuple[float, float]], *, seeds: Sequen
     ]
 
 
-def select(label: str, key: str, options: Sequence[Any], words: Callable[[Any], str], **more: Any) -> Any:
-    """A select box that falls back to its usual option, else to its first, when the address names another."""
+def select(
+    label: str,
+    key: str,
+    options: Sequence[Any],
+    words: Callable[[Any], str],
+    *,
+    widget: Callable[..., Any] = st.selectbox,
+    **more: Any,
+) -> Any:
+    """A select box, or slider, that falls back to its usual option, else to its first, when the address has another."""
     if st.session_state.get(key) not in options:
         usual = address.PARAMETERS[key].default if key in address.PARAMETERS else None
         st.session_state[key] = usual if usual in options else options[0]
-    return st.selectbox(label, options, key=key, format_func=words, **more)
+    return widget(label, options, key=key, format_func=words, **more)
 
 
 def _select(label: str, key: str, options: Sequence[str], words: Callable[[str], str], *, help: str) -> str:

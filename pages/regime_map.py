@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages import activity, address, cell_summary, choice, fill, results, services, threshold_controls, words
+from pages import activity, address, cell_summary, charts, choice, fill, results, services, threshold_controls, words
 from pages.choice import Choice
 from sciml_backend import figures, regimes
 
@@ -25,12 +25,11 @@ def view(chosen: Choice) -> None:
     footing, levels = threshold_controls.ask(chosen, grid)
     thresholds = footing.thresholds
     cells = regimes.labelled(grid, thresholds)
-    selected = st.session_state["x"], st.session_state["y"]
     _legend(chosen, cells, footing)
     lines = regimes.boundaries(cells, thresholds, levels=levels)
     for column, (metric, title) in zip(st.columns(2, gap="medium"), PANELS.items(), strict=True):
         with column:
-            _panel(chosen, cells, metric, title, lines, selected)
+            _panel(chosen, cells, metric, title, lines)
     _cell(chosen, cells)
     _tools(chosen, cells)
     address.keep(address.MAP, address.CELL, address.THRESHOLDS, address.DISPLAY)
@@ -75,7 +74,6 @@ def _panel(
     metric: str,
     title: str,
     lines: list[regimes.Boundary],
-    selected: tuple[float | None, float | None],
 ) -> None:
     marks = st.session_state["marks"]
     figure = figures.regime_map(
@@ -86,33 +84,11 @@ def _panel(
         log=st.session_state["log"],
         regimes=marks if marks in ("text", "outline") else "none",
         seeds=marks == "seeds",
-        selected=selected if None not in selected else None,
-        n_clicks=st.session_state.get("n_clicks", 0),
-        x_title=chosen.x.label,
-        y_title=chosen.y.label,
         title=title,
+        **charts.options(chosen),
     )
-    key = f"panel_{metric}"
-    st.plotly_chart(
-        figure,
-        key=key,
-        on_select=lambda: _click(key, cells),
-        selection_mode="points",
-        config=cell_summary.SAVING,
-        alt=f"{title} over {chosen.x.label} and {chosen.y.label}, with regime boundaries",
-    )
-
-
-def _click(key: str, cells: pd.DataFrame) -> None:
-    """A click on a cell; a second click on it, which Plotly reports as nothing, leaves it chosen.
-
-    Streamlit knows a chart by its figure: without the count, the map drawn after a, b, a would be the one drawn after
-    the first a, with b still selected, and a second click on b no news.
-    """
-    st.session_state["n_clicks"] = st.session_state.get("n_clicks", 0) + 1
-    cell = figures.clicked_cell(cells, st.session_state[key]["selection"])
-    if cell is not None:
-        st.session_state["x"], st.session_state["y"] = cell
+    alt = f"{title} over {chosen.x.label} and {chosen.y.label}, with regime boundaries"
+    charts.show(figure, f"panel_{metric}", cells, alt)
 
 
 def _cell(chosen: Choice, cells: pd.DataFrame) -> None:

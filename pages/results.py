@@ -41,6 +41,16 @@ def curves(cell_ids: tuple[str, ...]) -> pd.DataFrame:
     return _curves(*_now(), cell_ids)
 
 
+def runs_at(names: tuple[str, ...], source: str, *, budget: float | None, unit: str) -> pd.DataFrame:
+    """One row per run of several maps at a budget; see ``queries.runs_at``."""
+    return _runs_at(*_now(), names, source, budget, unit)
+
+
+def cost_to_reach(names: tuple[str, ...], source: str, train_loss: float) -> pd.DataFrame:
+    """What runs of several maps took to reach a loss; see ``queries.cost_to_reach``."""
+    return _cost_to_reach(*_now(), names, source, train_loss)
+
+
 def readings(name: str) -> pd.DataFrame:
     """Published values with their uncertainty; see ``queries.published_values``."""
     return _readings(*_now(), name)
@@ -95,6 +105,18 @@ def _cell_runs(store: Store, version: int, name: str, source: str, x: float, y: 
 @lru_cache(maxsize=32)
 def _curves(store: Store, version: int, cell_ids: tuple[str, ...]) -> pd.DataFrame:
     return queries.curves(store, cell_ids)
+
+
+@lru_cache(maxsize=16)
+def _runs_at(
+    store: Store, version: int, names: tuple[str, ...], source: str, budget: float | None, unit: str
+) -> pd.DataFrame:
+    return queries.runs_at(store, names, budget=budget, unit=unit, source=source)
+
+
+@lru_cache(maxsize=16)
+def _cost_to_reach(store: Store, version: int, names: tuple[str, ...], source: str, train_loss: float) -> pd.DataFrame:
+    return queries.cost_to_reach(store, names, train_loss, source=source)
 
 
 @lru_cache(maxsize=8)

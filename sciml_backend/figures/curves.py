@@ -23,6 +23,7 @@ def curves(
     metrics: Sequence[str] = ("train_loss", "test_error"),
     *,
     x: str = "iteration",
+    strategies: Mapping[str, str] | None = None,
     thresholds: Mapping[str, float] | None = None,
     log_x: bool = False,
     height: int = 480,
@@ -31,32 +32,49 @@ def curves(
 
     ``history`` has one row per logged point: seed, the x column (iteration, evaluations or seconds) and the metrics
     (``lambda_max`` too where it was followed); rows without a value of a metric are left out of its line. Values that
-    a logarithmic axis cannot show leave a gap. ``thresholds`` draws a dotted line per metric.
+    a logarithmic axis cannot show leave a gap. Seeds have a colour each; with ``strategies``, names of the column
+    ``strategy`` and their colours, they have that of theirs. ``thresholds`` draws a dotted line per metric.
     """
     panels = [
         trace
         for row, metric in enumerate(metrics)
-        for trace in (*_seeds(history, metric, x, row), *_threshold(history, metric, x, row, thresholds or {}))
+        for trace in (
+            *_seeds(history, metric, x, row, strategies),
+            *_threshold(history, metric, x, row, thresholds or {}),
+        )
     ]
     return figure(panels, _layout(history, metrics, x, log_x, height))
 
 
-def _seeds(history: pd.DataFrame, metric: str, x: str, row: int) -> Iterator[dict[str, Any]]:
-    for k, (seed, run) in enumerate(history.groupby("seed", sort=True)):
-        known = run[run[metric].notna()].sort_values(x)
-        values = known[metric].to_numpy(float)
-        yield {
-            "type": "scatter",
-            "name": f"seed {seed}",
-            "legendgroup": f"seed {seed}",
-            "showlegend": row == 0,
-            "x": known[x].to_numpy(float),
-            "y": np.where(np.isfinite(values) & (values > 0), values, np.nan),
-            "mode": "lines+markers" if len(known) < 3 else "lines",
-            "line": {"color": OKABE_ITO[k % len(OKABE_ITO)], "dash": DASHES[k // len(OKABE_ITO) % 4], "width": 1.8},
-            "hovertemplate": f"seed {seed}<br>{x} %{{x:.4~s}}<br>{named(metric)} %{{y:.3e}}<extra></extra>",
-            "yaxis": _key("y", row),
-        }
+def _seeds(
+    history: pd.DataFrame, metric: str, x: str, row: int, strategies: Mapping[str, str] | None
+) -> Iterator[dict[str, Any]]:
+    if strategies is None:
+        for k, (seed, run) in enumerate(history.groupby("seed", sort=True)):
+            look = {"color": OKABE_ITO[k % len(OKABE_ITO)], "dash": DASHES[k // len(OKABE_ITO) % 4]}
+            yield _run(run, metric, x, row, look=look, name=f"seed {seed}")
+        return
+    for name, colour in strategies.items():
+        for k, (_, run) in enumerate(history[history["strategy"] == name].groupby("seed", sort=True)):
+            yield _run(run, metric, x, row, look={"color": colour}, name=name) | {"showlegend": row == 0 and k == 0}
+
+
+def _run(run: pd.DataFrame, metric: str, x: str, row: int, *, look: Mapping[str, str], name: str) -> dict[str, Any]:
+    """One line, of one run."""
+    known = run[run[metric].notna()].sort_values(x)
+    values = known[metric].to_numpy(float)
+    return {
+        "type": "scatter",
+        "name": name,
+        "legendgroup": name,
+        "showlegend": row == 0,
+        "x": known[x].to_numpy(float),
+        "y": np.where(np.isfinite(values) & (values > 0), values, np.nan),
+        "mode": "lines+markers" if len(known) < 3 else "lines",
+        "line": {**look, "width": 1.8},
+        "hovertemplate": f"{name}<br>{x} %{{x:.4~s}}<br>{named(metric)} %{{y:.3e}}<extra></extra>",
+        "yaxis": _key("y", row),
+    }
 
 
 def _threshold(

@@ -15,6 +15,9 @@ CLEAR = "rgba(0,0,0,0)"
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Qualitative colours, Okabe and Ito (2008), without black and yellow: each is seen on white and on black."""
 
+CATEGORIES = (*OKABE_ITO, "#F0E442", "#8C8C8C")
+"""Okabe and Ito's colours for areas, where yellow is seen too, and grey."""
+
 DASHES = ("solid", "dash", "dot", "dashdot")
 """Line patterns, for when there are more lines than colours."""
 
@@ -61,6 +64,12 @@ HEAT = [[k / 8, _viridis(1 - 0.1 * k)] for k in range(9)]
 
 SIGNED = [[0.0, "#2166AC"], [0.25, "#92C5DE"], [0.5, "#F7F7F7"], [0.75, "#F4A582"], [1.0, "#B2182B"]]
 """A diverging scale centred at white, blue for negative; Brewer's RdBu."""
+
+
+def paler(colour: str, share: float = 0.62) -> str:
+    """A hexadecimal colour mixed with this share of white."""
+    mixed = (round(255 * share + int(colour[k : k + 2], 16) * (1 - share)) for k in (1, 3, 5))
+    return "#{:02X}{:02X}{:02X}".format(*mixed)
 
 
 def compact(value: float) -> str:

@@ -53,7 +53,7 @@ def boundaries(
     thresholds = thresholds or Thresholds()
     train, test = matrix(grid, thresholds.train_column), matrix(grid, thresholds.test_column)
     there = np.isfinite(train) | np.isfinite(test)
-    rows, columns = (_computed(there.sum(axis=axis)) for axis in (1, 0))
+    rows, columns = (well_filled(there.sum(axis=axis)) for axis in (1, 0))
     train, test = train[np.ix_(rows, columns)], test[np.ix_(rows, columns)]
 
     def placed(lines: Iterable[Floats]) -> tuple[Floats, ...]:
@@ -74,8 +74,8 @@ def boundaries(
     return solid + dashed
 
 
-def _computed(count: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The rows (or columns) to draw by, from how many values each has."""
+def well_filled(count: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The rows (or columns) to draw by, from how many values each has: those with half the most or more."""
     return np.flatnonzero((count > 0) & (2 * count >= count.max(initial=0)))
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from sciml_backend.regimes.cells import COUNTS
+
 
 def improvement(base: pd.DataFrame, method: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Per cell, from the seed means of finite runs: columns x, y, base, method, improvement (%), and the seed counts.
+    """Per cell, from the seed means of finite runs: columns x, y, base, method, improvement (%), counts and states.
 
-    ``base`` and ``method`` have one row per cell. A cell that only one of the two has, or a base of zero, gives nan.
+    ``base`` and ``method`` have one row per cell; seed counts and states come along where both have them, ending in
+    ``_base`` and ``_method``. A cell that only one of the two has, or a base of zero, gives nan.
     """
-    counts = [name for name in ("n_seeds", "n_diverged") if name in base and name in method]
-    wanted = ["x", "y", column, *counts]
+    wanted = ["x", "y", column, *(name for name in (*COUNTS, "state") if name in base and name in method)]
     both = base[wanted].merge(method[wanted], on=["x", "y"], how="outer", suffixes=("_base", "_method"))
     both = both.rename(columns={f"{column}_base": "base", f"{column}_method": "method"})
     both["improvement"] = _percent(both["base"], both["method"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "artifact",
     "artifacts",
+    "cost_to_reach",
     "curves",
     "known_cells",
     "maps",
@@ -32,9 +33,13 @@ __all__ = [
     "quarantined",
     "regime_grid",
     "runs",
+    "runs_at",
     "weights",
     "withdrawals",
 ]
+
+BUDGETS = ("evaluations", "seconds")
+"""What a run's budget may be counted in."""
 
 _ENDED = "status IN ('converged', 'stalled', 'budget_spent', 'reported')"
 
@@ -125,6 +130,60 @@ def curves(store: Store, cell_ids: Iterable[str]) -> pd.DataFrame:
     )
 
 
+def runs_at(
+    store: Store,
+    names: Iterable[MapName | str],
+    *,
+    budget: float | None = None,
+    unit: str = "evaluations",
+    source: str = "computed",
+) -> pd.DataFrame:
+    """One row per run of several maps, read at a budget (loss-and-gradient evaluations, or seconds, of each run).
+
+    Columns: map, x, y, seed, status, train_loss, test_error, evaluations, seconds. A run that ended within the budget
+    has its last values, one that went on has those of its last logged point within it, at least its first, and the
+    status ``running``. The values of a run that diverged or failed within the budget are NULL, as are those of one
+    that went on and has no history. Raises BadRequest for an unknown unit or a negative budget.
+    """
+    _require_budget(budget, unit)
+    return store.query(
+        f"""
+        WITH chosen AS (
+            SELECT name AS map, run.*, coalesce(run."{unit}" > $budget, false) AS went_on,
+                   greatest(len(list_filter(curve."{unit}", lambda spent: spent <= $budget)), 1) AS last, curve
+            FROM run JOIN (SELECT unnest($maps) AS map_id, unnest($names) AS name) USING (map_id)
+            LEFT JOIN curve USING (cell_id))
+        SELECT map, x, y, seed, if(went_on, 'running', status) AS status,
+               {_read_at("train_loss")}, {_read_at("test_error")},
+               if(went_on, curve.evaluations[last], evaluations) AS evaluations,
+               if(went_on, curve."seconds"[last]::DOUBLE, "seconds") AS "seconds"
+        FROM chosen ORDER BY map, x, y, seed
+        """,
+        _chosen(store, names, source) | {"budget": budget},
+    )
+
+
+def cost_to_reach(
+    store: Store, names: Iterable[MapName | str], train_loss: float, *, source: str = "computed"
+) -> pd.DataFrame:
+    """One row per run of several maps: map, x, y, seed, and evaluations and seconds until its loss was this low.
+
+    Both are those of the first logged point with a training loss at or below ``train_loss``, NULL where there is none.
+    """
+    return store.query(
+        """
+        WITH chosen AS (
+            SELECT name AS map, x, y, seed, curve,
+                   list_position(list_transform(curve.train_loss, lambda loss: loss <= $target), true) AS first
+            FROM run JOIN (SELECT unnest($maps) AS map_id, unnest($names) AS name) USING (map_id)
+            LEFT JOIN curve USING (cell_id))
+        SELECT map, x, y, seed, curve.evaluations[first] AS evaluations, curve."seconds"[first]::DOUBLE AS "seconds"
+        FROM chosen ORDER BY map, x, y, seed
+        """,
+        _chosen(store, names, source) | {"target": train_loss},
+    )
+
+
 def known_cells(store: Store, cell_ids: Iterable[str]) -> set[str]:
     """Those of the cells that have a run which did not fail; diverged ones are included."""
     found = store.rows(
@@ -205,6 +264,25 @@ def published_values(store: Store, name: MapName | str) -> pd.DataFrame:
 def quarantined(store: Store) -> pd.DataFrame:
     """Files that were not stored, and why: file, reason, ts (UTC), newest first."""
     return store.query("SELECT file, reason, ts FROM quarantine ORDER BY ts DESC")
+
+
+def _require_budget(budget: float | None, unit: str) -> None:
+    if unit not in BUDGETS:
+        raise BadRequest(f"A budget is counted in {' or '.join(BUDGETS)}; got {unit!r}.")
+    if budget is not None and not budget >= 0:
+        raise BadRequest(f"A budget is at least 0 {unit}; got {budget:g}.")
+
+
+def _chosen(store: Store, names: Iterable[MapName | str], source: str) -> dict[str, list[Any]]:
+    """The set-ups of the named maps of which something is stored, as parameters of a query."""
+    found = {str(name): _map_id(store, name, source) for name in names}
+    stored = {name: map_id for name, map_id in found.items() if map_id is not None}
+    return {"maps": list(stored.values()), "names": list(stored)}
+
+
+def _read_at(metric: str) -> str:
+    """SQL for a metric at a budget, where ``chosen`` says whether a run went on and which point was its last."""
+    return f"CASE WHEN went_on THEN curve.{metric}[last] WHEN {_ENDED} THEN {metric} END AS {metric}"
 
 
 def _table(name: str, on_record: bool) -> str:

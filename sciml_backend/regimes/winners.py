@@ -1,0 +1,101 @@
+"""Which strategy is lowest in which cell, and whether its seeds bear it out.
+
+Means, lost seeds and the test are those of ``regimes.seeds``. A p belongs to its cell alone: no correction is made for
+the number of cells, nor for the winner having been picked among several.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+import pandas as pd
+
+from sciml_backend.regimes.seeds import LEAST_SEEDS, scores, welch
+
+SIGNIFICANCE = 0.05
+
+
+class Win(Enum):
+    """What can be said of a cell; the values are the sentences a page shows."""
+
+    WON = "lowest, and significantly below the next"
+    LEADS = "lowest, but the seeds do not tell it from the next"
+    TIED = "exactly equal"
+    UNDECIDABLE = f"not decidable: fewer than {LEAST_SEEDS} seeds"
+    LOST = "every run diverged or failed"
+
+
+class Verdict(Enum):
+    """A strategy beside the baseline in one cell; the values are the sentences a page shows."""
+
+    BETTER = "significantly lower"
+    LOWER = "lower, not significantly"
+    EQUAL = "exactly equal"
+    HIGHER = "higher, not significantly"
+    WORSE = "significantly higher"
+    UNDECIDABLE = f"not decidable: fewer than {LEAST_SEEDS} seeds"
+
+
+def winners(runs: pd.DataFrame, metric: str = "test_error", *, significance: float = SIGNIFICANCE) -> pd.DataFrame:
+    """One row per cell that at least two maps have: who has the lowest geometric mean over seeds, and how surely.
+
+    ``runs`` has one row per run (map, x, y, seed, status, the metric). Columns: x, y, state (the name of a Win), winner
+    and runner_up (names of maps; the winner is empty where nobody won), lowest and next (geometric means, infinite
+    where all seeds are lost), p, n_maps, n_seeds and n_lost (the winner's), n_next and n_lost_next.
+    """
+    found = scores(runs, metric).sort_values(["y", "x", "mean", "n_lost", "map"], ignore_index=True)
+    place = found.groupby(["y", "x"]).cumcount()
+    sizes = found.groupby(["y", "x"])["map"].transform("size")
+    first, second = (found[(place == k) & (sizes > 1)].reset_index(drop=True) for k in (0, 1))
+    p = welch(first, second)
+    state = _states(first, second, p, significance)
+    return pd.DataFrame(
+        {
+            "x": first["x"],
+            "y": first["y"],
+            "state": state,
+            "winner": first["map"].where(np.isin(state, ("WON", "LEADS")), ""),
+            "runner_up": second["map"],
+            "lowest": 10 ** first["mean"],
+            "next": 10 ** second["mean"],
+            "p": p,
+            "n_maps": sizes[(place == 0) & (sizes > 1)].to_numpy(int),
+            "n_seeds": first["n"],
+            "n_lost": first["n_lost"],
+            "n_next": second["n"],
+            "n_lost_next": second["n_lost"],
+        }
+    )
+
+
+def _states(first: pd.DataFrame, second: pd.DataFrame, p: np.ndarray, significance: float) -> np.ndarray:
+    conditions = {
+        Win.LOST: np.isinf(first["mean"]),
+        Win.UNDECIDABLE: np.minimum(first["n"], second["n"]) < LEAST_SEEDS,
+        Win.TIED: (first["mean"] == second["mean"]) & (first["n_lost"] == second["n_lost"]),
+        Win.WON: p < significance,
+    }
+    return np.select(list(conditions.values()), [state.name for state in conditions], Win.LEADS.name)
+
+
+def against(
+    runs: pd.DataFrame, baseline: str, metric: str = "test_error", *, significance: float = SIGNIFICANCE
+) -> pd.DataFrame:
+    """One row per other map and cell that it shares with the baseline: map, x, y, verdict (name of a Verdict), p."""
+    found = scores(runs, metric)
+    base = found[found["map"] == baseline].drop(columns="map")
+    pairs = found[found["map"] != baseline].merge(base, on=["x", "y"], suffixes=("", "_base"))
+    other = pairs[["mean", "variance", "n"]]
+    own = pairs[[f"{name}_base" for name in other]].set_axis(other.columns, axis=1)
+    p = welch(other, own)
+    sure = p < significance
+    conditions = {
+        Verdict.UNDECIDABLE: np.minimum(other["n"], own["n"]) < LEAST_SEEDS,
+        Verdict.EQUAL: other["mean"] == own["mean"],
+        Verdict.BETTER: sure & (other["mean"] < own["mean"]),
+        Verdict.WORSE: sure & (other["mean"] > own["mean"]),
+        Verdict.LOWER: other["mean"] < own["mean"],
+    }
+    verdict = np.select(list(conditions.values()), [v.name for v in conditions], Verdict.HIGHER.name)
+    return pairs[["map", "x", "y"]].assign(verdict=verdict, p=p)
