@@ -173,4 +173,4 @@ def test_the_view_is_in_the_address_and_nonsense_is_ignored(two, visit):
 
 def test_unknown_strategies_in_the_address_fall_back_to_known_ones(two, visit):
     app = visit("compare", base="nobody", method="nothing")
-    assert app.selectbox(key="base").value == "alm" and app.selectbox(key="method").value == "cl"
+    assert app.selectbox(key="base").value == "lbfgs" and app.selectbox(key="method").value == "alm"
