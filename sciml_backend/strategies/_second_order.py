@@ -74,7 +74,7 @@ class SecondOrder(Strategy[DenseState]):
     A run whose gradient meets the tolerance looks at the matrix there once more, so the report is of its very end.
     """
 
-    variants = ("float64,depth=2,width=20", "depth=2,width=20")
+    variants = ("float64,depth=2,width=10", "depth=2,width=10")
     steps: int = setting(200, "steps after which a run ends")
     tolerance_grad: float = setting(1e-7, "largest gradient component at which a run has converged")
     tolerance_change: float = setting(1e-9, "length of a step at which a run ends")

@@ -162,6 +162,6 @@ def test_a_large_network_is_refused_before_anything_is_trained():
     with pytest.raises(BadRequest, match="at most 1,000"):
         plan(MapName.parse("pinn/convection/alm"), settings={"inner": "newton"})
     (one,) = plan(
-        MapName.parse("pinn/convection/newton@float64,depth=2,width=20"), coefficients={"beta": [5]}, data=[100]
+        MapName.parse("pinn/convection/newton@float64,depth=2,width=10"), coefficients={"beta": [5]}, data=[100]
     )
-    assert one.variant == "float64,depth=2,width=20"
+    assert one.variant == "float64,depth=2,width=10"
