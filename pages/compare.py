@@ -103,12 +103,19 @@ def empty(title: str, names: tuple[str, ...], source: str) -> None:
     there = f"Only {comparison.labels(names)[names[0]]}" if names else "No strategy"
     where = "published for" if source == "published" else "stored of"
     st.info(f"{there} is {where} **{title}**, and a comparison takes two.", icon=":material/info:")
-    st.page_link(
-        "pages/regime_map.py", label="Train another on the Regime map", icon=":material/arrow_forward:",
-        query_params=address.current(address.PROBLEM, source="computed"),
-    )  # fmt: skip
+    if source == "published":
+        st.button("Compare what is computed here", on_click=_show_computed)
+    else:
+        st.page_link(
+            "pages/regime_map.py", label="Train another on the Regime map", icon=":material/arrow_forward:",
+            query_params=address.current(address.PROBLEM),
+        )  # fmt: skip
     address.hold(*GROUPS)
     address.keep(*GROUPS)
+
+
+def _show_computed() -> None:
+    st.session_state["source"] = "computed"
 
 
 address.restore("compare", *GROUPS)
