@@ -66,20 +66,17 @@ def _curves(compared: Comparison, cell: tuple[float, float]) -> None:
     unit = "seconds" if st.session_state["unit"] == "seconds" else "evaluations"
     colours = {compared.labels[n]: figures.colour(k) for k, n in enumerate(compared.names) if n in compared.pair}
     figure = figures.curves(history, x=unit, strategies=colours, height=380)
-    st.plotly_chart(
-        figure, key="cell_curves", config=cell_summary.SAVING, alt="Curves of the cell's seeds by both strategies"
-    )
+    alt = "Training loss and test error of each seed by both strategies"
+    st.plotly_chart(figure, key="cell_curves", config=cell_summary.SAVING, alt=alt)
 
 
 def _tools(compared: Comparison, among: tuple[str, ...], metric: str) -> None:
     """Downloads and the link."""
     st.space("small")
     stem = "-vs-".join(name.replace("/", "-") for name in reversed(compared.pair))
+    gains = pair.gains(compared)  # what it depends on is not known any more when the button is clicked
     tables = {
-        "Improvement": (
-            "Means, improvement and seeds of each shared cell.",
-            lambda: pair.gain(compared, metric),
-        ),
+        "Improvement": ("Means, improvement and seeds of each shared cell.", lambda: gains),
         "Boundaries": ("Where both boundaries lie on each row, and their shift.", lambda: pair.shift(compared, "x")),
         "Winners": ("Who wins each cell, with p.", lambda: strategies.winners(compared, among, metric)),
         "Runs": ("All runs of these strategies, as read at the budget.", lambda: compared.runs),
