@@ -134,7 +134,7 @@ def test_costs_are_the_tables_and_never_lies_beyond_all(costs):
     points, diagonal = figure.data
     np.testing.assert_array_equal(points.x, [100, 200, 400, np.nan, np.nan, 100])
     assert (points.y[0], points.y[2]) == (50, 800) and points.y[1] > 800 and np.isnan(points.y[[3, 4]]).all()
-    assert points.marker.symbol[:3] == ("circle", "diamond-open", "circle")
+    assert points.marker.symbol[:3] == ("circle", "diamond", "circle")
     assert points.hovertext[1] == "<b>β = 10, N_f = 100</b><br>L-BFGS: 200 evaluations<br>ALM: never"
     assert diagonal.x == diagonal.y and len(figure.layout.shapes) == 2
     assert clicked_cell(costs, {"points": [{"point_index": 2}]}) == (5.0, 500.0)
