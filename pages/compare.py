@@ -66,20 +66,17 @@ def _curves(compared: Comparison, cell: tuple[float, float]) -> None:
     unit = "seconds" if st.session_state["unit"] == "seconds" else "evaluations"
     colours = {compared.labels[n]: figures.colour(k) for k, n in enumerate(compared.names) if n in compared.pair}
     figure = figures.curves(history, x=unit, strategies=colours, height=380)
-    st.plotly_chart(
-        figure, key="cell_curves", config=cell_summary.SAVING, alt="Curves of the cell's seeds by both strategies"
-    )
+    alt = "Training loss and test error of each seed by both strategies"
+    st.plotly_chart(figure, key="cell_curves", config=cell_summary.SAVING, alt=alt)
 
 
 def _tools(compared: Comparison, among: tuple[str, ...], metric: str) -> None:
     """Downloads and the link."""
     st.space("small")
     stem = "-vs-".join(name.replace("/", "-") for name in reversed(compared.pair))
+    gains = pair.gains(compared)  # what it depends on is not known any more when the button is clicked
     tables = {
-        "Improvement": (
-            "Means, improvement and seeds of each shared cell.",
-            lambda: pair.gain(compared, metric),
-        ),
+        "Improvement": ("Means, improvement and seeds of each shared cell.", lambda: gains),
         "Boundaries": ("Where both boundaries lie on each row, and their shift.", lambda: pair.shift(compared, "x")),
         "Winners": ("Who wins each cell, with p.", lambda: strategies.winners(compared, among, metric)),
         "Runs": ("All runs of these strategies, as read at the budget.", lambda: compared.runs),
@@ -103,12 +100,19 @@ def empty(title: str, names: tuple[str, ...], source: str) -> None:
     there = f"Only {comparison.labels(names)[names[0]]}" if names else "No strategy"
     where = "published for" if source == "published" else "stored of"
     st.info(f"{there} is {where} **{title}**, and a comparison takes two.", icon=":material/info:")
-    st.page_link(
-        "pages/regime_map.py", label="Train another on the Regime map", icon=":material/arrow_forward:",
-        query_params=address.current(address.PROBLEM, source="computed"),
-    )  # fmt: skip
+    if source == "published":
+        st.button("Compare what is computed here", on_click=_show_computed)
+    else:
+        st.page_link(
+            "pages/regime_map.py", label="Train another on the Regime map", icon=":material/arrow_forward:",
+            query_params=address.current(address.PROBLEM),
+        )  # fmt: skip
     address.hold(*GROUPS)
     address.keep(*GROUPS)
+
+
+def _show_computed() -> None:
+    st.session_state["source"] = "computed"
 
 
 address.restore("compare", *GROUPS)

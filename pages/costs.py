@@ -45,7 +45,7 @@ def show(compared: Comparison) -> None:
 def costs(compared: Comparison, unit: str, target: float | None) -> pd.DataFrame:
     """Per shared cell, x, y, base and method: the median cost of a run, or until its training loss is at the target.
 
-    Infinite where half the seeds or more do not get there.
+    Infinite where half the seeds or more do not get there, nan where there is no run.
     """
     names, source = compared.names, compared.base.source
     if target is None:
@@ -70,8 +70,9 @@ def _target(compared: Comparison) -> float:
 
 
 def _summary(table: pd.DataFrame, names: tuple[str, str], unit: str, target: float | None) -> str:
-    finite = np.isfinite(table[["base", "method"]])
-    both = table[finite.all(axis=1)]
+    known = table.dropna()
+    finite = np.isfinite(known[["base", "method"]])
+    both = known[finite.all(axis=1)]
     goal = "" if target is None else f" to bring the training loss to {words.number(target)}"
     said = []
     if len(both):
@@ -79,7 +80,7 @@ def _summary(table: pd.DataFrame, names: tuple[str, str], unit: str, target: flo
         said.append(f"{names[1]} takes {ratio} times the {unit} of {names[0]}{goal} (median of {len(both)} cells).")
     if target is not None:
         reached = [f"{name} in {finite[side].sum()}" for side, name in zip(finite, names, strict=True)]
-        said.append(f"It is reached by {' and '.join(reached)} of {len(table)} cells.")
+        said.append(f"It is reached by {' and '.join(reached)} of {len(known)} cells.")
     return " ".join(said)
 
 

@@ -85,11 +85,38 @@ def reading() -> None:
     )
 
 
+def comparing() -> None:
+    """What the Compare page does."""
+    st.markdown(
+        "A baseline and a method are compared on the columns and rows that both have, and, unless chosen otherwise, by "
+        "the baseline's thresholds, so that only cells move and not the yardstick. Runs are read at their end or at a "
+        "budget that each of them has: then the last logged point within it counts, and a run that diverges later has "
+        "not diverged yet."
+    )
+    st.markdown(
+        "**Relative improvement** is (baseline − method) / baseline of the means over the seeds that ended with finite "
+        "values, or the mean of that over equal seeds.\n\n"
+        "**A boundary's shift** is measured on each row (or column): from the easy end to the hard one, the boundary "
+        "lies at the first rise above the threshold, by linear interpolation between cells. Where it lies beyond the "
+        "map, the direction of the shift may be known but not its size; such lines are counted, never guessed.\n\n"
+        f"**Who wins** is decided by the geometric mean over seeds, as losses span decades. {wins()} A seed that "
+        "diverged or failed counts as the worst value of its cell. With three seeds only differences beyond the "
+        "scatter of seeds, often a factor of several, are significant."
+    )
+
+
+def wins() -> str:
+    """The test behind the mark, in a sentence."""
+    level = f"{regimes.SIGNIFICANCE:g}"
+    return f"A mark says that Welch's t test on the logarithms finds p < {level} against the next, for each cell alone."
+
+
 record = services.record()
 st.title("Methods")
 st.caption(f"Regime Atlas {record['version']}, numerical protocol {record['protocol_version']}")
 chapters = {
     "Reading a map": reading,
+    "Comparing strategies": comparing,
     "Problems": lambda: problems(record["problems"]),
     "Models": lambda: entries({**record["families"], **record.get("models", {})}),
     "Strategies": lambda: entries(record["strategies"]),

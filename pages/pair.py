@@ -28,6 +28,11 @@ def gain(compared: Comparison, metric: str) -> pd.DataFrame:
     return _gain(Same(compared.runs), compared.pair, metric, st.session_state["gain"] == "paired")
 
 
+def gains(compared: Comparison) -> pd.DataFrame:
+    """The improvements of both metrics as one table, for a file."""
+    return pd.concat([gain(compared, metric).assign(metric=metric) for metric in METRICS], ignore_index=True)
+
+
 @lru_cache(maxsize=16)
 def _shared(runs: Same, pair: tuple[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     base, method = (comparison.grids(runs)[name] for name in pair)
@@ -48,12 +53,13 @@ def improvements(compared: Comparison) -> None:
     """A panel per metric, with the boundaries of both."""
     names = compared.pair_labels
     st.caption(_summary(compared))
+    levels = compared.levels if st.session_state["band"] else (0.0,)
     drawn = [
-        regimes.boundaries(grid, compared.thresholds[name], levels=compared.levels)
+        regimes.boundaries(grid, compared.thresholds[name], levels=levels)
         for grid, name in zip(shared(compared), compared.pair, strict=True)
     ]
     for column, (metric, title) in zip(st.columns(2, gap="medium"), METRICS.items(), strict=True):
-        base, method = (_drawn(lines, OF_METRIC[metric]) for lines in drawn)
+        base, method = ([b for b in lines if b.metric == OF_METRIC[metric]] for lines in drawn)
         table = gain(compared, metric)
         figure = figures.improvement_map(
             table,
@@ -66,11 +72,6 @@ def improvements(compared: Comparison) -> None:
         alt = f"{title}: relative improvement of {names[1]} over {names[0]} per cell, with the boundaries of both"
         with column:
             charts.show(figure, f"gain_{metric}", table, alt)
-
-
-def _drawn(lines: list[regimes.Boundary], metric: str) -> list[regimes.Boundary]:
-    """The boundaries of a metric, all levels of them when asked for."""
-    return [b for b in lines if b.metric == metric and (b.level == 0 or st.session_state["band"])]
 
 
 def _summary(compared: Comparison) -> str:

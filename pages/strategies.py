@@ -108,7 +108,7 @@ _V = regimes.Verdict
 COLUMNS = {
     "significantly lower": (_V.BETTER,),
     "lower": (_V.LOWER,),
-    "higher": (_V.HIGHER, _V.EQUAL),
+    "equal or higher": (_V.EQUAL, _V.HIGHER),
     "significantly higher": (_V.WORSE,),
     "not decidable": (_V.UNDECIDABLE,),
 }

@@ -12,9 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sciml_backend.run import BadRequest, MapName, Setting
+
+if TYPE_CHECKING:
+    from sciml_backend.regimes import Footing, Thresholds
+    from sciml_backend.store.connection import Store
 
 
 class Command(ABC):
@@ -67,6 +71,48 @@ def add_runs(parser: argparse.ArgumentParser, *, many: bool) -> None:
     parser.add_argument("--seeds", metavar="S,S…", help="several seeds, trained as one batch")
     parser.add_argument("--data-seed", type=int, default=0, help="seed of the collocation points (default 0)")
     parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: the map's)")
+
+
+def add_thresholds(parser: argparse.ArgumentParser) -> None:
+    """Where low ends on a map, and the perturbation of that."""
+    parser.add_argument(
+        "--rule",
+        choices=("range", "percentile", "absolute"),
+        help="how thresholds follow from the values (default: range; of the published map until ours is full)",
+    )
+    parser.add_argument("--train", type=float, help="the rule's value for the training loss (range: 0.30)")
+    parser.add_argument("--test", type=float, help="the rule's value for the test error (range: 0.30)")
+    parser.add_argument("--perturbation", type=float, default=0.2, help="relative size of the outer levels (0.2)")
+
+
+def thresholds(args: argparse.Namespace) -> Thresholds:
+    """The rules that the arguments of ``add_thresholds`` ask for, else those a page starts with."""
+    from sciml_backend.regimes import Threshold, Thresholds
+
+    given = {"train": args.train, "test": args.test}
+    rule = args.rule or "range"
+    if rule == "absolute" and None in given.values():
+        raise BadRequest("The rule absolute needs both thresholds: give --train and --test.")
+    default = {"range": 0.30, "percentile": 50.0}.get(rule, 0.0)
+    train, test = (Threshold(rule=rule, value=default if v is None else v) for v in given.values())
+    return Thresholds(train=train, test=test)
+
+
+def footing_of(store: Store, name: MapName, asked: Thresholds, *, source: str) -> Footing:
+    """What the thresholds of a map rest on, with its plan where the catalogue has one; published maps are full."""
+    from sciml_backend import catalog
+    from sciml_backend.regimes import Footing, footing
+    from sciml_backend.store import queries
+
+    if source != "computed":
+        return Footing(asked)
+    grid = queries.regime_grid(store, name)
+    # Publications do not tell precisions apart.
+    published = queries.regime_grid(store, MapName(name.family, name.problem, name.strategy), source="published")
+    if name.problem not in catalog.entries("problems"):
+        return footing(grid, asked, published=published)
+    problem = catalog.problem(name.problem)
+    return footing(grid, asked, xs=problem.axis.axis, ys=problem.data_axis, published=published)
 
 
 def add_work(parser: argparse.ArgumentParser) -> None:

@@ -27,19 +27,19 @@ def cost_scatter(
 ) -> go.Figure:
     """One point per cell: x, y, base and method, costs of a run in ``unit``, infinite where it is never done.
 
-    Points below the diagonal are cheaper with the method. A cost that is infinite, or not known, lies on a dotted line
-    beyond all others; a cell in which both are has no point. ``costs`` is complete and in order, so that
-    ``clicked_cell`` reads a click on the points, the first trace.
+    Points below the diagonal are cheaper with the method. A cost that is infinite lies on a dotted line beyond all
+    others; a cell in which both are, or in which one is not known (nan), has no point. ``costs`` is complete and in
+    order, so that ``clicked_cell`` reads a click on the points, the first trace.
     """
     values = costs[["base", "method"]].to_numpy(float)
     finite = values[np.isfinite(values) & (values > 0)]
     low, high = (finite.min() / 1.6, finite.max() * 1.6) if finite.size else (1.0, 10.0)
     never = high * 1.7
-    open_ended, drawn = ~np.isfinite(values), np.isfinite(values).any(axis=1)
-    never_at = [never] if open_ended[drawn].any() else []
-    points = np.where(drawn[:, None], np.clip(np.where(open_ended, never, values), low, None), np.nan)
+    drawn = np.isfinite(values).any(axis=1) & ~np.isnan(values).any(axis=1)
+    never_at = [never] if np.isinf(values[drawn]).any() else []
+    points = np.where(drawn[:, None], np.clip(np.where(np.isinf(values), never, values), low, None), np.nan)
     title_of = {side: f"{name}, {unit}" for side, name in zip(("base", "method"), names, strict=True)}
-    span = [np.log10(low), np.log10(never * 1.25 if never_at else high)]
+    span = [np.log10(low), np.log10(never * 1.5 if never_at else high)]
     ticks = [m * 10.0**k for k in range(-2, 10) for m in (1, 2, 5)]
     axis = {"type": "log", "range": span, "tickvals": ticks, "ticktext": [f"{tick:,.10g}" for tick in ticks]}
     layout = figure_layout(
@@ -85,8 +85,8 @@ def _points(
             "cmin": 0,
             "cmax": max(len(xs) - 1, 1),
             "colorbar": bar | ticks,
-            "symbol": np.where(np.isfinite(cells[["base", "method"]]).all(axis=1), "circle", "diamond-open").tolist(),
-            "line": {"color": "#5C6670", "width": 1},
+            "symbol": np.where(np.isfinite(cells[["base", "method"]]).all(axis=1), "circle", "diamond").tolist(),
+            "line": {"color": "#8C8C8C", "width": 1},
         },
         "selected": {"marker": {"opacity": 1}},
         "unselected": {"marker": {"opacity": 1}},

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import expect
 
@@ -116,3 +117,17 @@ def test_a_budget_reads_every_run_earlier_and_back_undoes_it(small, watched):
         slider.press("ArrowLeft")
     expect(page).to_have_url(re.compile("n_evaluations=500"))
     expect(page.get_by_text("Test error: lower in 0 of 4 cells")).to_be_visible(timeout=bench_page.PATIENCE)
+
+
+def test_tables_are_downloaded_as_they_are_shown(small, watched):
+    open_page(watched, f"{small.url}/compare?method=alm&gain=paired")
+    found = {}
+    for name in ("Improvement", "Boundaries", "Winners", "Runs"):
+        with watched.page.expect_download() as download:
+            watched.page.get_by_role("button", name=f"{name} (CSV)").click()
+        found[name] = pd.read_csv(download.value.path())
+    gains = found["Improvement"].set_index(["metric", "x", "y"])
+    assert len(gains) == 8 and gains.loc[("test_error", 50, 100), "n_pairs"] == 2
+    assert gains.loc[("test_error", 50, 100), "improvement"] == pytest.approx(99.99)
+    assert len(found["Winners"]) == 4 and len(found["Runs"]) == 16
+    assert found["Boundaries"]["base_place"].isin(["INSIDE", "BEFORE", "BEYOND"]).all()

@@ -125,16 +125,16 @@ def test_names_are_not_written_on_narrow_cells(won):
 
 @pytest.fixture
 def costs():
-    values = {"base": [100.0, 200, 400, np.inf], "method": [50.0, np.inf, 800, np.inf]}
-    return pd.DataFrame({"x": [5.0, 10, 5, 10], "y": [100.0, 100, 500, 500]} | values)
+    values = {"base": [100.0, 200, 400, np.inf, 100, 100], "method": [50.0, np.inf, 800, np.inf, np.nan, 100]}
+    return pd.DataFrame({"x": [5.0, 10] * 3, "y": np.repeat([100.0, 500, 1000], 2)} | values)
 
 
 def test_costs_are_the_tables_and_never_lies_beyond_all(costs):
     figure = cost_scatter(costs, names=NAMES, unit="evaluations", x_title="β", y_title="N_f")
     points, diagonal = figure.data
-    np.testing.assert_array_equal(points.x, [100, 200, 400, np.nan])
-    assert (points.y[0], points.y[2]) == (50, 800) and points.y[1] > 800 and np.isnan(points.y[3])
-    assert points.marker.symbol[:3] == ("circle", "diamond-open", "circle")
+    np.testing.assert_array_equal(points.x, [100, 200, 400, np.nan, np.nan, 100])
+    assert (points.y[0], points.y[2]) == (50, 800) and points.y[1] > 800 and np.isnan(points.y[[3, 4]]).all()
+    assert points.marker.symbol[:3] == ("circle", "diamond", "circle")
     assert points.hovertext[1] == "<b>β = 10, N_f = 100</b><br>L-BFGS: 200 evaluations<br>ALM: never"
     assert diagonal.x == diagonal.y and len(figure.layout.shapes) == 2
     assert clicked_cell(costs, {"points": [{"point_index": 2}]}) == (5.0, 500.0)

@@ -68,7 +68,11 @@ def test_a_single_strategy_is_not_compared(small, visit):
     app = visit("compare")
     assert "Only L-BFGS is stored of **PINN · 1D convection**, and a comparison takes two." in words(app)
     assert not charts(app)
-    assert "Only L-BFGS is published for" in words(visit("compare", source="published"))
+    published = visit("compare", source="published")
+    assert "Only L-BFGS is published for" in words(published)
+    next(b for b in published.button if b.label == "Compare what is computed here").click()
+    published.run()
+    assert published.selectbox(key="source").value == "computed" and not published.exception
     assert "No strategy is stored of **PINN · 1D wave**" in words(visit("compare", problem="wave"))
 
 
