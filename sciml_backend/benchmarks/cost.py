@@ -24,6 +24,7 @@ from sciml_backend.store.batch import RUNS, read_header
 from sciml_backend.store.spool import batch_files
 
 SIZES = (200, 4000)
+"""Amounts of data at which steps are timed, as far as a problem has them."""
 
 
 def seconds_per_step(name: MapName, data: int, *, steps: int = 24) -> list[float]:
@@ -59,11 +60,13 @@ def costs(names: Sequence[MapName] | None = None) -> dict[str, Any]:
     provenance.prepare("cpu", threads=1)
     out = {}
     for name in names or all_maps():
-        small, large = (np.array(seconds_per_step(name, n)) for n in SIZES)
-        per_point = np.maximum(0.0, (large - small) / (SIZES[1] - SIZES[0]))
+        most = min(SIZES[1], catalog.problem(name.problem).data_limit)
+        few = min(SIZES[0], most // 2)
+        small, large = (np.array(seconds_per_step(name, n)) for n in (few, most))
+        per_point = np.maximum(0.0, (large - small) / (most - few))
         iterations = np.array(_iterations(name))
         out[str(name)] = {
-            "seconds_fixed": round(float(iterations @ np.maximum(0.0, small - per_point * SIZES[0])), 3),
+            "seconds_fixed": round(float(iterations @ np.maximum(0.0, small - per_point * few)), 3),
             "seconds_per_point": round(float(iterations @ per_point), 6),
             "iterations": round(float(iterations.sum())),
         }

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from jobs import queue
 from jobs.control import ControlStore
@@ -11,7 +12,7 @@ from sciml_backend import catalog, paths, record, sweep
 from sciml_backend.run import BadRequest, MapName, RunRecord, RunSpec, Status
 from sciml_backend.store import spool
 
-VIEWS = ("solution", "spectrum", "landscape", "sharpness", "sharpening", "opinion", "provenance")
+VIEWS = ("solution", "spectrum", "landscape", "sharpness", "sharpening", "ntk", "opinion", "provenance")
 
 
 def words(app):
@@ -114,9 +115,27 @@ def test_missing_cells_are_queued_with_an_estimate_that_says_what_it_rests_on(sm
 def test_every_view_of_a_cell_shows_what_is_stored(small, visit, view):
     app = visit("cell", x="5", y="100", show=view)
     assert not app.button or "Compute" not in app.button[-1].label
-    drawn = 2 if view in ("solution", "spectrum", "landscape", "sharpening") else 1
+    drawn = 2 if view in ("solution", "spectrum", "landscape", "sharpening", "ntk") else 1
     assert len(charts(app)) == drawn
     assert "2,900" in str(app.table[0].value)
+
+
+def test_a_solution_of_one_variable_is_drawn_as_lines():
+    def page():
+        import numpy as np
+
+        from pages import diagnostics
+        from sciml_backend.run import Artifact
+
+        x = np.linspace(0, 1, 5)
+        numbers = {"test_error": 0.1, "largest_error": 0.2}
+        arrays = {"x": x, "solution": x, "reference": x**2}
+        diagnostics._solution(Artifact(cell_id="", kind="solution", numbers=numbers, arrays=arrays), None)
+
+    app = AppTest.from_function(page).run()
+    assert not app.exception
+    (figure,) = charts(app)
+    assert [line["name"] for line in figure["data"]] == ["reference", "predicted", "predicted − reference"]
 
 
 def test_the_reproducing_command_is_as_the_command_line_takes_it(small, visit):
