@@ -81,7 +81,10 @@ RUN = {
     "seed": Parameter(0, int),
     "show": Parameter(
         "solution",
-        _one_of("solution", "spectrum", "landscape", "sharpness", "sharpening", "opinion", "provenance"),
+        _one_of(
+            *("solution", "spectrum", "landscape", "sharpness", "stationary"),
+            *("sharpening", "ntk", "opinion", "provenance"),
+        ),
     ),
     "along": Parameter("iteration", _one_of("iteration", "evaluations", "seconds")),
     **_numbers(0.05, 0.5, radius=0.5),

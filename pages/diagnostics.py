@@ -19,6 +19,7 @@ KINDS = {
     "spectrum": "spectrum",
     "landscape": "landscape",
     "sharpness": "hessian_extremes",
+    "stationary": "stationary_point",
     "sharpening": "sharpening",
     "ntk": "ntk",
     "opinion": "pyhessian_opinion",
@@ -28,6 +29,7 @@ TITLES = {
     "spectrum": "Hessian spectrum",
     "landscape": "Loss landscape",
     "sharpness": "Sharpness",
+    "stationary": "Stationary point",
     "sharpening": "Sharpness while training",
     "ntk": "Neural tangent kernel",
     "opinion": "Second opinion",
@@ -201,8 +203,8 @@ def _sharpening(found: Artifact, spec: RunSpec) -> None:
 def _ntk(found: Artifact, spec: RunSpec) -> None:
     arrays, n = found.arrays, found.numbers
     figure = figures.eigenvalues(
-        initial=arrays["eigenvalues_initial"],
-        final=arrays["eigenvalues_final"],
+        {"before training": arrays["eigenvalues_initial"], "after training": arrays["eigenvalues_final"]},
+        title="eigenvalue of the kernel",
         floor=max(n["floor_initial"], n["floor_final"]),
     )
     st.plotly_chart(figure, config=cell_summary.SAVING, alt="Eigenvalues of the kernel before and after training")
@@ -219,6 +221,32 @@ def _ntk(found: Artifact, spec: RunSpec) -> None:
         }
     )
     _numbers({"Drift of the kernel": n["drift"]})
+
+
+def _stationary(found: Artifact, spec: RunSpec) -> None:
+    values, n = found.arrays["eigenvalues"], found.numbers
+    figure = figures.eigenvalues(
+        {"positive": values[values > 0], "negative": -values[values < 0]},
+        title="size of the Hessian's eigenvalue",
+        floor=n["floor"],
+    )
+    st.markdown(f"**{_kind_of_point(n)}**")
+    st.plotly_chart(figure, config=cell_summary.SAVING, alt="Eigenvalues of the Hessian at the end, by sign")
+    counts = {name: n[name] for name in ("positive", "vanishing", "negative")}
+    _numbers({f"{name} eigenvalues": count for name, count in counts.items()})
+    _numbers({"Gradient norm": n["gradient_norm"], "Size of the output": n["output"], "Reachable": n["reachable"]})
+
+
+TRIVIAL = 0.02
+"""The network's output beside the reference below which it is as good as zero."""
+
+
+def _kind_of_point(n: Mapping[str, float]) -> str:
+    """What the numbers say of the end of a run."""
+    if n["reachable"] > 0.5:
+        return "No stationary point: a Gauss-Newton step would remove most of the loss."
+    kind = "a saddle" if n["negative"] else "a minimum, as far as its vanishing eigenvalues let one see"
+    return f"Near {kind}{', the trivial one: the output is zero' if n['output'] < TRIVIAL else ''}."
 
 
 def _opinion(found: Artifact, spec: RunSpec) -> None:
@@ -257,6 +285,7 @@ DRAW: Mapping[str, Callable[[Artifact, RunSpec], None]] = {
     "spectrum": _spectrum,
     "landscape": _landscape,
     "sharpness": _sharpness,
+    "stationary": _stationary,
     "sharpening": _sharpening,
     "ntk": _ntk,
     "opinion": _opinion,
@@ -264,17 +293,17 @@ DRAW: Mapping[str, Callable[[Artifact, RunSpec], None]] = {
 EXPLAINED = {
     "solution": "What the network learned, what it should have learned, and the difference.",
     "spectrum": "Density of the eigenvalues of the loss's Hessian before and after training, on an axis that is "
-    "linear near "
-    "zero and logarithmic outside. Inside the noise floor (grey) an eigenvalue has no sign. A long right tail "
-    "means stiff, "
-    "sharp directions; a visible left side means a saddle.",
+    "linear near zero and logarithmic outside. Inside the noise floor (grey) an eigenvalue has no sign. A long right "
+    "tail means stiff, sharp directions; a visible left side means a saddle.",
     "landscape": "The loss on a plane of weights around the end of the training, spanned by the two directions "
-    "of largest "
-    "curvature, rescaled filter by filter. A narrow valley is hard for first-order methods; a rugged plane is "
-    "hard for all.",
+    "of largest curvature, rescaled filter by filter. A narrow valley is hard for first-order methods; a rugged plane "
+    "is hard for all.",
     "sharpness": "Extreme eigenvalues and trace of the Hessian after training, each with its error. A high λmax "
-    "means a "
-    "sharp minimum; a negative λmin beyond its error means a saddle.",
+    "means a sharp minimum; a negative λmin beyond its error means a saddle.",
+    "stationary": "All eigenvalues of the Hessian at the end, from the dense matrix: a saddle has negative ones beyond "
+    "the floor (dotted). *Size of the output* is the network's norm beside the solution's: near 0 it learned the "
+    "trivial solution. *Reachable* is the share of the loss that the best change of the weights could remove to first order. "
+    "Minutes for 5,301 parameters.",
     "sharpening": "The largest curvature λmax beside the training loss. It usually rises while the loss falls, then "
     "levels off. Computing it trains the run anew, so it takes as long as the training and more.",
     "ntk": "Eigenvalues of the neural tangent kernel of all residuals: gradient descent shrinks an error along an "

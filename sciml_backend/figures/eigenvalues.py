@@ -1,7 +1,8 @@
-"""Eigenvalues of the neural tangent kernel before and after training, in descending order on a logarithmic axis."""
+"""Sets of eigenvalues by rank, in descending order of their size, on a logarithmic axis."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,20 @@ from numpy.typing import ArrayLike
 from sciml_backend.figures.style import OKABE_ITO, figure, figure_layout
 
 
-def eigenvalues(*, initial: ArrayLike, final: ArrayLike, floor: float = 0.0, height: int = 380) -> go.Figure:
-    """Eigenvalues (n,) by rank; those at or below ``floor``, a dotted line, are rounding and are not drawn."""
-    ends = (("before training", initial, OKABE_ITO[0], "circle"), ("after training", final, OKABE_ITO[5], "diamond"))
+def eigenvalues(sets: Mapping[str, ArrayLike], *, title: str, floor: float = 0.0, height: int = 380) -> go.Figure:
+    """At most two sets of positive numbers (n,) by name; those up to ``floor``, a dotted line, are rounding.
+
+    ``title`` is that of the axis of eigenvalues.
+    """
+    looks = ((OKABE_ITO[0], "circle"), (OKABE_ITO[5], "diamond"))
     points = [
-        _points(np.asarray(values, dtype=float), name, colour, symbol, floor) for name, values, colour, symbol in ends
+        _points(np.sort(np.asarray(values, dtype=float))[::-1], name, colour, symbol, floor)
+        for (name, values), (colour, symbol) in zip(sets.items(), looks, strict=False)
     ]
     layout = figure_layout(
         height=height,
         xaxis={"title": {"text": "rank"}, "rangemode": "tozero"},
-        yaxis={"title": {"text": "eigenvalue of the kernel"}, "type": "log", "exponentformat": "power"},
+        yaxis={"title": {"text": title}, "type": "log", "exponentformat": "power"},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
     )
     if floor > 0:

@@ -91,13 +91,15 @@ def test_a_profile_is_both_functions_and_their_difference_on_its_own_axis():
 
 
 def test_eigenvalues_are_drawn_by_rank_down_to_the_floor():
-    figure = eigenvalues(initial=[10, 1, 1e-9, 0], final=[5, 1e-3, 1e-5, 0], floor=1e-6)
+    sets = {"before": [10, 1, 1e-9, 0], "after": [1e-5, 5, 0, 1e-3]}
+    figure = eigenvalues(sets, title="size", floor=1e-6)
     before, after = figure.data
     np.testing.assert_array_equal(before.x, [1, 2, 3, 4])
     np.testing.assert_array_equal(before.y, [10, 1, np.nan, np.nan])
     np.testing.assert_array_equal(after.y, [5, 1e-3, 1e-5, np.nan])
+    assert (before.name, after.name) == ("before", "after") and figure.layout.yaxis.title.text == "size"
     assert figure.layout.yaxis.type == "log" and figure.layout.shapes[0].y0 == 1e-6
-    assert not eigenvalues(initial=[1], final=[1]).layout.shapes
+    assert not eigenvalues({"one": [1]}, title="size").layout.shapes
 
 
 def test_spectrum_axis_is_signed_decades_and_the_noise_floor_a_band():
@@ -135,7 +137,7 @@ def test_plotly_accepts_every_attribute(history, batch):
         training(batch.iloc[:0]),
         solution(x, x, plane, plane),
         profile(x, x, x),
-        eigenvalues(initial=x, final=x, floor=0.1),
+        eigenvalues({"before": x, "after": x}, title="size", floor=0.1),
         spectrum(x, initial=x, final=x, noise_floor=0.1),
         landscape(x, x, plane),
         landscape(x, x, plane * np.nan),

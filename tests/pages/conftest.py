@@ -113,6 +113,8 @@ def _diagnostics(cell_id: str) -> list[Artifact]:
     way = {"lambda_max_initial": 1.0, "lambda_max_final": 2.0, "lambda_max_highest": 3.0, "reproduced": 0.0}
     names = ("lambda_max", "lambda_least", "floor", "condition", "rank", "effective_rank", "trace")
     kernel = {f"{name}_{end}": 2.0 for name in names for end in ends} | {"drift": 0.3, "residuals": 5.0}
+    point = {"positive": 3.0, "vanishing": 0.0, "negative": 3.0, "floor": 1e-8, "gradient_norm": 1e-9}
+    point |= {"output": 1e-3, "reachable": 1e-6}
     residuals = {"lambda_max_residual": 1e-9, "lambda_min_residual": 1e-9}
     return [
         Artifact(cell_id=cell_id, kind=kind, settings=settings[kind], numbers=numbers, arrays=arrays, seconds=1.0)
@@ -122,13 +124,17 @@ def _diagnostics(cell_id: str) -> list[Artifact]:
             ("landscape", {"loss": 1e-5, "lowest": 1e-5, "highest": 9.0}, plane),
             ("hessian_extremes", curvature | residuals, {"eigenvalues": axis}),
             ("sharpening", way, {name: axis for name in ("iteration", "lambda_max", "residual", "train_loss")}),
+            ("stationary_point", point, {"eigenvalues": np.linspace(-1, 1, 6)}),
             ("ntk", kernel, {f"eigenvalues_{end}": axis for end in ends}),
             ("pyhessian_opinion", {"lambda_max": 2899.0, "trace": 4600.0, "trace_samples": 32.0}, {"nodes": axis}),
         )
     ]  # fmt: skip
 
 
-KINDS = ("solution", "spectrum", "landscape", "hessian_extremes", "sharpening", "ntk", "pyhessian_opinion")
+KINDS = (
+    *("solution", "spectrum", "landscape", "hessian_extremes"),
+    *("stationary_point", "sharpening", "ntk", "pyhessian_opinion"),
+)
 
 
 def _defaults(kind: str) -> dict[str, Any]:

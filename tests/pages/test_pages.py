@@ -12,7 +12,7 @@ from sciml_backend import catalog, paths, record, sweep
 from sciml_backend.run import BadRequest, MapName, RunRecord, RunSpec, Status
 from sciml_backend.store import spool
 
-VIEWS = ("solution", "spectrum", "landscape", "sharpness", "sharpening", "ntk", "opinion", "provenance")
+VIEWS = ("solution", "spectrum", "landscape", "sharpness", "stationary", "sharpening", "ntk", "opinion", "provenance")
 
 
 def words(app):
@@ -115,7 +115,8 @@ def test_missing_cells_are_queued_with_an_estimate_that_says_what_it_rests_on(sm
 def test_every_view_of_a_cell_shows_what_is_stored(small, visit, view):
     app = visit("cell", x="5", y="100", show=view)
     assert not app.button or "Compute" not in app.button[-1].label
-    drawn = 2 if view in ("solution", "spectrum", "landscape", "sharpening", "ntk") else 1
+    drawn = 2 if view in ("solution", "spectrum", "landscape", "stationary", "sharpening", "ntk") else 1
+    assert app.session_state["show"] == view
     assert len(charts(app)) == drawn
     assert "2,900" in str(app.table[0].value)
 
