@@ -302,8 +302,8 @@ EXPLAINED = {
     "means a sharp minimum; a negative λmin beyond its error means a saddle.",
     "stationary": "All eigenvalues of the Hessian at the end, from the dense matrix: a saddle has negative ones beyond "
     "the floor (dotted). *Size of the output* is the network's norm beside the solution's: near 0 it learned the "
-    "trivial solution. *Reachable* is the share of the loss that the best change of the weights could remove to first order. "
-    "Minutes for 5,301 parameters.",
+    "trivial solution. *Reachable* is the share of the loss that the best change of the weights could remove to first "
+    "order. Minutes for 5,301 parameters.",
     "sharpening": "The largest curvature λmax beside the training loss. It usually rises while the loss falls, then "
     "levels off. Computing it trains the run anew, so it takes as long as the training and more.",
     "ntk": "Eigenvalues of the neural tangent kernel of all residuals: gradient descent shrinks an error along an "

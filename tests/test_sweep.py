@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -175,3 +176,29 @@ def test_a_cell_keeps_its_identity() -> None:
     assert spec.cell_id == "5e0e4e05-b956-8113-9451-89f4a2120dd8" and spec.map == MapName(
         "pinn", "wave", "lbfgs", "width=20"
     )
+
+
+SHORT = {
+    "sgd": {"steps": 5},
+    "adam": {"steps": 5, "batch": 8},
+    "lbfgs": {"max_epochs": 1},
+    "alm": {"iterations": 2, "inner.epoch_iterations": 5},
+    "cl": {"inner.epoch_iterations": 2},
+    "ropinn": {"epochs": 3},
+    "nncg": {"adam.steps": 3, "lbfgs.max_epochs": 1, "steps": 2, "rank": 4, "products": 6},
+    "hybrid": {"first.steps": 4, "then.max_epochs": 1},
+}
+
+
+@pytest.mark.parametrize("strategy", sorted(catalog.entries("strategies")))
+def test_a_run_of_any_strategy_is_the_same_bits_alone_and_in_a_batch(strategy: str) -> None:
+    settings = SHORT.get(strategy, {"steps": 3})
+    asked: dict[str, Any] = {"coefficients": {"beta": [5, 20]}, "data": [30], "seeds": [0, 1]}
+    specs = sweep.plan(
+        MapName("pinn", "convection", strategy), model={"width": 6, "depth": 2}, settings=settings, **asked
+    )
+    together = [record for done in sweep.train(specs) for record in done]
+    assert [record.spec for record in together] == specs and len({r.theta_final for r in together}) == 4
+    own = RunSpec.from_json(json.loads(json.dumps(together[3].spec.to_json())))  # as it is stored
+    ((alone,),) = sweep.train([own])
+    assert alone.theta_final == together[3].theta_final and alone.train_loss == together[3].train_loss
