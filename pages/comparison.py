@@ -73,10 +73,9 @@ def labels(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def alike(compared: Comparison) -> tuple[str, ...]:
-    """The pair and all maps of the baseline's precision."""
-    wanted = compared.base.name.variant == "float64"
-    same = {name for name in compared.names if (MapName.parse(name).variant == "float64") == wanted}
-    return tuple(name for name in compared.names if name in same or name in compared.pair)
+    """The pair and all maps of the baseline's variant: other precisions and networks are another question."""
+    wanted = compared.base.name.variant
+    return tuple(name for name in compared.names if name in compared.pair or MapName.parse(name).variant == wanted)
 
 
 def pick_pair(names: tuple[str, ...], source: str) -> tuple[Choice, Choice]:

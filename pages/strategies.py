@@ -22,7 +22,7 @@ def pick(compared: Comparison) -> tuple[tuple[str, ...], str]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.pills(
             "Strategies", list(shorts), selection_mode="multi", format_func=lambda short: words_of[shorts[short]],
-            key="among", help="Who takes part; while none is chosen, the pair and all of the baseline's precision.",
+            key="among", help="Who takes part; while none is chosen, the pair and all of the baseline's variant.",
         )  # fmt: skip
         metric = st.segmented_control(
             "Lower is better", list(METRICS), format_func=METRICS.__getitem__, key="metric", required=True,

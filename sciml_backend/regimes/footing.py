@@ -18,12 +18,18 @@ from sciml_backend.regimes.thresholds import Thresholds
 FULL = 0.95
 """The share of a map's cells that must have a value before its own percentiles decide what is low."""
 
+AS_BAD_AS_ZERO = 0.95
+"""A relative test error above this is no better than that of predicting zero."""
+_TRIVIAL = (
+    "No cell has a test error clearly below 1, that of predicting zero: the labels compare cells with each other only."
+)
+
 
 @dataclass(frozen=True)
 class Footing:
     """Thresholds to label a map with, the share in [0, 1] of its planned cells that have a value, and a note.
 
-    The note is one sentence when the map is not full, else empty.
+    The note says when the map is not full and when nothing was learned anywhere on it, else it is empty.
     """
 
     thresholds: Thresholds
@@ -44,8 +50,20 @@ def footing(
     ``grid`` has columns x, y and train_loss; ``xs`` and ``ys`` are the planned values, the grid's own where none are.
     ``published`` is the published map, if there is one: then the rule reads its values.
     """
-    thresholds = thresholds or Thresholds()
-    n_filled, n_planned = _counted(grid, list(xs), list(ys))
+    found = _footing(grid, thresholds or Thresholds(), list(xs), list(ys), published)
+    return replace(found, note=f"{found.note} {_TRIVIAL}".strip()) if nothing_learned(grid) else found
+
+
+def nothing_learned(grid: pd.DataFrame) -> bool:
+    """Whether no cell's test error is clearly below 1, that of predicting zero: rules that compare cells mislead then."""
+    errors = grid["test_error"].to_numpy(float, na_value=np.nan) if "test_error" in grid else np.empty(0)
+    return bool(np.isfinite(errors).any() and np.nanmin(errors) > AS_BAD_AS_ZERO)
+
+
+def _footing(
+    grid: pd.DataFrame, thresholds: Thresholds, xs: list[float], ys: list[float], published: pd.DataFrame | None
+) -> Footing:
+    n_filled, n_planned = _counted(grid, xs, ys)
     filled = n_filled / n_planned if n_planned else 0.0
     if filled >= FULL:
         return Footing(thresholds, filled)

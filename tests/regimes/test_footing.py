@@ -53,3 +53,12 @@ def test_absolute_thresholds_stay_as_they_are():
 def test_a_map_of_which_nothing_was_published_says_that_its_thresholds_will_move():
     found = footing(cells(1), **PLAN)
     assert found.thresholds == Thresholds() and "will move" in found.note
+
+
+def test_a_map_on_which_nothing_was_learned_says_so_whether_full_or_not():
+    failed = cells(3, 3, 1, 2).assign(test_error=[1.0, 1.2, 0.99, 1.0])
+    assert footing(failed, **PLAN).note.startswith("No cell has a test error clearly below 1")
+    in_part = footing(failed.head(2), **PLAN).note
+    assert in_part.startswith("2 of 4 cells") and "No cell has a test error clearly below 1" in in_part
+    assert "No cell" not in footing(failed.assign(test_error=[1.0, 0.5, 1.0, 1.0]), **PLAN).note
+    assert "No cell" not in footing(cells(0, 0, 0, 0), **PLAN).note
