@@ -55,7 +55,7 @@ def footing(
 
 
 def nothing_learned(grid: pd.DataFrame) -> bool:
-    """Whether no cell's test error is clearly below 1, that of predicting zero: rules that compare cells mislead then."""
+    """Whether no cell has a test error clearly below 1, that of predicting zero."""
     errors = grid["test_error"].to_numpy(float, na_value=np.nan) if "test_error" in grid else np.empty(0)
     return bool(np.isfinite(errors).any() and np.nanmin(errors) > AS_BAD_AS_ZERO)
 
