@@ -70,3 +70,15 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
     hosts = {urlsplit(url).hostname for url in asked if urlsplit(url).scheme in ("http", "https", "ws", "wss")}
     assert hosts <= {"127.0.0.1", "localhost"}, f"The page asked {sorted(map(str, hosts))} for something."
+
+
+@pytest.fixture
+def watched(page: Page) -> Iterator[Any]:
+    """The page with counters of its repaints, which fails its test when it shows an exception."""
+    from playwright.sync_api import expect
+
+    from tests.browser.bench_page import Watched
+
+    found = Watched(page)
+    yield found
+    expect(page.get_by_test_id("stException")).to_have_count(0)

@@ -56,14 +56,6 @@ def small(serve, results):
     return serve(results=results)
 
 
-@pytest.fixture
-def watched(page):
-    """A page that fails its test when it shows an exception."""
-    found = bench_page.Watched(page)
-    yield found
-    expect(page.get_by_test_id("stException")).to_have_count(0)
-
-
 def open_page(watched, address):
     watched.page.goto(address)
     for panel in PANELS:

@@ -44,14 +44,6 @@ def small(serve, results):
     return serve(results=results)
 
 
-@pytest.fixture
-def watched(page):
-    """A page that fails its test when it shows an exception."""
-    found = bench_page.Watched(page)
-    yield found
-    expect(page.get_by_test_id("stException")).to_have_count(0)
-
-
 def test_a_moved_threshold_repaints_both_panels_and_the_address_keeps_it(small, watched):
     bench_page.open_map(watched, f"{small.url}/?source=published")
     before = watched.page.evaluate(bench_page.SIGNATURES, bench_page.PANELS)
