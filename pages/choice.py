@@ -207,22 +207,10 @@ def _stored_template(chosen: Choice) -> RunSpec | None:
 
 
 def _template(chosen: Choice) -> RunSpec | None:
-    """A run of a map's plain or float64 variant by the catalogue's defaults."""
-    if _planned(chosen.name) is None or chosen.name.variant not in VARIANTS:
-        return None
-    known = services.record()["problems"][chosen.name.problem]["coefficients"]
-    dtype = chosen.name.variant or "float32"
-    return RunSpec(
-        family=chosen.name.family,
-        problem=chosen.name.problem,
-        strategy=chosen.name.strategy,
-        coefficients={c["name"]: 0.0 if c["default"] is None else c["default"] for c in known},
-        data=1,
-        dtype=dtype,
-        protocol="published" if dtype == "float32" else "corrected",
-        variant=chosen.name.variant,
-        plugin=chosen.plugin,
-    )
+    """A run of a variant that the catalogue offers."""
+    planned = _planned(chosen.name)
+    found = planned["variants"].get(chosen.name.variant) if planned else None
+    return RunSpec.from_json(found) if found else None
 
 
 _FAMILY = "The kind of network and of loss."

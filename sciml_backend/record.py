@@ -18,8 +18,9 @@ from sciml_backend.engine import provenance
 from sciml_backend.family import FAMILIES
 from sciml_backend.kernels import build
 from sciml_backend.loss import GENERAL, Loss
+from sciml_backend.plan import plan
 from sciml_backend.problem import Problem
-from sciml_backend.run import PROTOCOL_VERSION, Setting, defaults
+from sciml_backend.run import PROTOCOL_VERSION, MapName, Setting, defaults
 from sciml_backend.schedule import settings_of
 
 
@@ -91,14 +92,22 @@ def _settings(cls: Any, known: Mapping[str, Setting]) -> dict[str, Any]:
 
 def _map(family: str, name: str, problem: Problem, strategy: str, variants: tuple[str, ...]) -> dict[str, Any]:
     axis = problem.axis
+    offered = variants or problem.variants
     return {
         "family": family,
         "problem": name,
         "strategy": strategy,
-        "variants": list(variants or problem.variants),
+        "variants": {v: _template(MapName(family, name, strategy, v), problem) for v in offered},
         "x": {"name": axis.name, "label": axis.label, "values": [float(v) for v in axis.axis]},
         "y": {"name": problem.data_name, "label": problem.data_label, "values": [float(n) for n in problem.data_axis]},
     }
+
+
+def _template(name: MapName, problem: Problem) -> dict[str, Any]:
+    """A run of a map, at the first values of its axes."""
+    axis = problem.axis
+    (run,) = plan(name, coefficients={axis.name: axis.axis[:1]}, data=problem.data_axis[:1])
+    return run.to_json()
 
 
 def _costs() -> dict[str, Any]:

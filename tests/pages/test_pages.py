@@ -111,6 +111,27 @@ def test_missing_cells_are_queued_with_an_estimate_that_says_what_it_rests_on(sm
     assert "queued or training" in {t.get("name") for t in charts(app)[0]["data"]}
 
 
+@pytest.mark.parametrize(
+    ("chosen", "name"),
+    [
+        ({"problem": "wave", "strategy": "newton"}, "pinn/wave/newton@float64,depth=2,width=10"),
+        ({"problem": "reaction", "strategy": "cl", "variant": "float64"}, "pinn/reaction/cl@float64"),
+        ({"family": "mlp", "problem": "regression", "strategy": "adam"}, "mlp/regression/adam"),
+    ],
+)
+def test_a_map_of_which_nothing_is_stored_is_asked_for_as_the_command_line_would(store, visit, chosen, name):
+    from sciml_backend.plan import plan
+    from sciml_backend.run import MapName
+
+    app = visit(**chosen)
+    next(b for b in app.button if b.label.startswith("Train ")).click()
+    app.run()
+    assert not app.exception
+    (job,) = queue.jobs()
+    asked = {spec.cell_id for spec in queue.cells(job.job_id)}
+    assert asked == {spec.cell_id for spec in plan(MapName.parse(name), seeds=range(3))}
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view_of_a_cell_shows_what_is_stored(small, visit, view):
     app = visit("cell", x="5", y="100", show=view)
