@@ -79,11 +79,11 @@ class Adaptive(Outer[Stance]):
 
     def _balanced(self, objective: Posable, theta: Tensor, context: Stance) -> dict[str, Tensor]:
         first, *others = context.weight
-        none = {name: torch.zeros(len(theta), dtype=torch.float64) for name in context.weight}
-        one, weight = torch.ones(len(theta), dtype=torch.float64), dict(context.weight)
+        weight, residuals = dict(context.weight), objective.residuals(theta)
 
         def gradient(term: str) -> Tensor:
-            return objective.given(weights={**none, term: one}).value_and_gradient(theta)[1]
+            r = residuals[term]
+            return objective.residual_vjp(theta, {term: 2 * r / r.shape[1]})
 
         largest = norms(gradient(first))[0].cpu()
         for term in others:

@@ -175,3 +175,35 @@ def test_no_setting_of_a_loss_has_the_name_of_a_strategys():
         for strategy in catalog.entries("strategies"):
             theirs = set(settings_of(strategy))
             assert not ours & theirs, (name, strategy)
+
+
+NESTED = {
+    "adaptive points in ALM": ("alm", {"iterations": 3, "inner.epoch_iterations": 5, "sampling": "adaptive"}),
+    "adaptive weights in CL": ("cl", {"lessons": 14, "inner.epoch_iterations": 5, "weighting": "adaptive"}),
+    "adaptive weights in RoPINN": ("ropinn", {"epochs": 3, "weighting": "adaptive"}),
+    "adaptive points for the hybrid": ("hybrid", {"first.steps": 12, "window": 2, "threshold": 9.0,
+                                                  "then.max_epochs": 1, "sampling": "adaptive"}),
+    "CL in ALM": ("alm", {"iterations": 2, "inner": "cl", "inner.lessons": 14, "inner.inner.epoch_iterations": 4}),
+    "hybrid in CL": ("cl", {"lessons": 14, "inner": "hybrid", "inner.first.steps": 12, "inner.window": 2,
+                            "inner.threshold": 9.0, "inner.then.max_epochs": 1}),
+    "batches in RoPINN": ("ropinn", {"epochs": 3, "inner": "adam", "inner.steps": 5, "inner.batch": 6}),
+    "CL in RoPINN": ("ropinn", {"epochs": 2, "inner": "cl", "inner.lessons": 14, "inner.inner.epoch_iterations": 4}),
+    "Gauss-Newton in RoPINN": ("ropinn", {"epochs": 3, "inner": "gauss_newton", "inner.steps": 3}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_rows_go_through_stages_within_stages_each_by_itself(name):
+    strategy, settings = NESTED[name]
+    if {"adaptive"} & set(settings.values()):
+        settings = settings | {"rounds": 3, "round_iterations": 2}
+    specs = sweep.plan(
+        MapName("pinn", "convection", strategy), coefficients={"beta": [1, 5]}, data=[40], seeds=[0, 1],
+        settings=settings, **SMALL,
+    )  # fmt: skip
+    together = [record for done in sweep.train(specs) for record in done]
+    assert all(r.status.finished and np.isfinite(r.train_loss) for r in together), together
+    for spec in (specs[0], specs[-1]):
+        (alone,) = [r for done in sweep.train([spec]) for r in done]
+        (mine,) = [r for r in together if r.spec == spec]
+        assert (alone.theta_final, alone.iterations) == (mine.theta_final, mine.iterations)
