@@ -48,7 +48,7 @@ class Adaptive(Outer[Stance]):
 
     @property
     def expected_iterations(self) -> int:
-        return self.inner.expected_iterations
+        return (self.rounds - 1) * self.stage_iterations + self.inner.expected_iterations
 
     def context(self, objective: Posable, theta: Tensor) -> Stance:
         names = list(objective.residuals(theta)) if "weights" in self.adapted else list(self.weights)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import isfinite
 from typing import Any
 
 from sciml_backend import catalog, loss
@@ -197,6 +198,8 @@ def _differing(known: Mapping[str, Any], given: Mapping[str, Setting], owner: st
             value = float(value)
         if wanted in (int, float, str, bool) and type(value) is not wanted:
             raise BadRequest(f"{owner}: {name} is of type {wanted.__name__}, got {value!r}.")
+        if isinstance(value, float) and not isfinite(value):
+            raise BadRequest(f"{owner}: {name} must be a finite number, got {value!r}.")
         if value != default:
             out[name] = value
     return out

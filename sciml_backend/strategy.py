@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from math import inf
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -217,12 +218,14 @@ class Strategy(ABC, Generic[S]):
     def step(self, objective: Minimisable, theta: Tensor, state: S) -> Step[S]:
         """One iteration of every row given."""
 
-    def _require(self, *names: str, above: float) -> None:
-        """Raise BadRequest unless these settings exceed a number."""
+    def _require(self, *names: str, above: float = -inf, least: float = -inf) -> None:
+        """Raise BadRequest unless these settings exceed one number, or come up to another."""
         for name in names:
             value = getattr(self, name)
             if not value > above:
                 raise BadRequest(f"The setting {name} of {self.label} must be greater than {above:g}, got {value!r}.")
+            if not value >= least:
+                raise BadRequest(f"The setting {name} of {self.label} must be at least {least:g}, got {value!r}.")
 
 
 C = TypeVar("C", bound=State)

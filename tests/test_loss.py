@@ -118,15 +118,24 @@ def test_adaptive_weights_are_the_ratios_of_the_terms_gradients():
     assert float(weights["residual"][0]) == 1.0
 
 
+def test_adaptive_rounds_are_in_the_estimate_of_iterations():
+    (phase,) = sweep.schedule_of(planned("adam", sampling="adaptive", rounds=4, round_iterations=50, steps=300)[0])
+    assert phase.expected_iterations == 3 * 50 + 300
+
+
 @pytest.mark.parametrize("strategy", sorted(catalog.entries("strategies")))
 @pytest.mark.parametrize(
     "settings",
-    [{"sampling": "sobol", "noise": 0.05}, {"weight.boundary": 3.0}, {"sampling": "adaptive", "rounds": 2}],
+    [{"sampling": "sobol", "noise": 0.05}, {"weight.boundary": 3.0}, {"sampling": "adaptive", "round_iterations": 1}],
     ids=["sobol and noise", "weights", "adaptive points"],
 )
 def test_any_strategy_takes_them(strategy, settings):
     if strategy == "ropinn" and settings.get("sampling") == "adaptive":
         with pytest.raises(BadRequest, match="RoPINN moves the points itself"):
+            planned(strategy, **settings)
+        return
+    if strategy == "alm" and "weight.boundary" in settings:
+        with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
             planned(strategy, **settings)
         return
     spec, *_ = planned(strategy, **settings)
@@ -145,6 +154,9 @@ def test_any_strategy_takes_them(strategy, settings):
         ({"weight.initial": -1.0}, "a number from 0 on, got -1.0 for initial"),
         ({"weight.nothing": 1.0}, "no setting 'weight.nothing'"),
         ({"rounds": 0}, "at least 1"),
+        ({"rounds": 1, "sampling": "adaptive"}, "In one round nothing is adapted"),
+        ({"noise": float("nan")}, "noise must be a finite number, got nan"),
+        ({"tolerance_grad": float("inf")}, "tolerance_grad must be a finite number, got inf"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(settings, sentence):
@@ -152,6 +164,8 @@ def test_what_cannot_be_is_refused_in_one_sentence(settings, sentence):
         planned(**settings)
     with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
         planned("alm", weighting="adaptive")
+    with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
+        planned("alm", weight__initial=10.0)
     with pytest.raises(BadRequest, match="no measured values"):
         planned(problem="poisson_1d", noise=0.1)
 
