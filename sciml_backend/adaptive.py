@@ -48,7 +48,7 @@ class Adaptive(Outer[Stance]):
 
     @property
     def expected_iterations(self) -> int:
-        return self.inner.expected_iterations
+        return (self.rounds - 1) * self.stage_iterations + self.inner.expected_iterations
 
     def context(self, objective: Posable, theta: Tensor) -> Stance:
         names = list(objective.residuals(theta)) if "weights" in self.adapted else list(self.weights)
@@ -79,11 +79,11 @@ class Adaptive(Outer[Stance]):
 
     def _balanced(self, objective: Posable, theta: Tensor, context: Stance) -> dict[str, Tensor]:
         first, *others = context.weight
-        none = {name: torch.zeros(len(theta), dtype=torch.float64) for name in context.weight}
-        one, weight = torch.ones(len(theta), dtype=torch.float64), dict(context.weight)
+        weight, residuals = dict(context.weight), objective.residuals(theta)
 
         def gradient(term: str) -> Tensor:
-            return objective.given(weights={**none, term: one}).value_and_gradient(theta)[1]
+            r = residuals[term]
+            return objective.residual_vjp(theta, {term: 2 * r / r.shape[1]})
 
         largest = norms(gradient(first))[0].cpu()
         for term in others:

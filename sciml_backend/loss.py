@@ -37,8 +37,8 @@ class Loss:
     )
     noise: float = setting(0.0, "standard deviation of the noise on measured values, in units of the solution")
     weighting: str = setting("fixed", "weights of the terms: fixed, or adaptive (so that their gradients are alike)")
-    rounds: int = setting(20, "how many times adaptive points or weights are made, the last time for good")
-    round_iterations: int = setting(500, "iterations between one time and the next")
+    rounds: int = setting(20, "rounds of training, before each of which but the first points or weights are adapted")
+    round_iterations: int = setting(500, "iterations of a round at most; the last one goes on to the strategy's end")
     weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -62,8 +62,9 @@ class Loss:
         """A strategy made to train with these weights and points; one within another adapts within its stages."""
         if not (self._adapted or self.weights):
             return phase
-        if self._adapted and isinstance(phase, Outer):
+        if isinstance(phase, Outer):
             self._require_free(phase)
+        if self._adapted and isinstance(phase, Outer):
             return replace(phase, inner=self.trained(phase.inner))  # type: ignore[type-var]
         rounds = self.rounds if self._adapted else 1
         return Adaptive(
@@ -78,8 +79,8 @@ class Loss:
         """Raise BadRequest when a strategy does itself what is to be adapted."""
         if "points" in self._adapted and phase.moves_points:
             raise BadRequest(f"{phase.label} moves the points itself; choose the sampling uniform or sobol.")
-        if "weights" in self._adapted and phase.weighs_terms:
-            raise BadRequest(f"{phase.label} weighs the terms itself; leave the weighting fixed.")
+        if ("weights" in self._adapted or self.weights) and phase.weighs_terms:
+            raise BadRequest(f"{phase.label} weighs the terms itself; leave the weighting fixed and all weights at 1.")
 
 
 def settings_of(problem: Problem) -> dict[str, Known]:
@@ -105,12 +106,14 @@ def _check(problem: Problem, loss: Loss) -> None:
         raise BadRequest(f"sampling is {', '.join(SAMPLINGS)} or adaptive, got {loss.sampling!r}.")
     if loss.weighting not in ("fixed", "adaptive"):
         raise BadRequest(f"weighting is fixed or adaptive, got {loss.weighting!r}.")
-    if loss.noise < 0:
+    if not loss.noise >= 0:
         raise BadRequest(f"noise is a standard deviation, at least 0, got {loss.noise!r}.")
     if loss.noise and not measured:
         raise BadRequest(f"{problem.label} has no measured values that could be noisy; leave noise at 0.")
     if loss.rounds < 1 or loss.round_iterations < 1:
         raise BadRequest(f"rounds and round_iterations are at least 1, got {loss.rounds} and {loss.round_iterations}.")
+    if loss._adapted and loss.rounds == 1:
+        raise BadRequest("In one round nothing is adapted: take at least 2 rounds, or leave points and weights.")
     for name, weight in loss.weights.items():
         if not 0 <= weight < float("inf"):
             raise BadRequest(f"The weight of a term is a number from 0 on, got {weight!r} for {name}.")

@@ -19,6 +19,8 @@ from sciml_backend.model import Block
 from sciml_backend.strategy import Difficulty
 
 Index = Sequence[int] | np.ndarray | Tensor
+TOGETHER = 256
+"""Columns of a Hessian that are computed at a time."""
 
 
 class Objective(ABC):
@@ -52,6 +54,10 @@ class Objective(ABC):
     def rows(self, index: Index) -> Self:
         """The same objective for these runs only, in this order."""
 
+    def repeated(self, row: int, times: int) -> Self:
+        """The same objective for a row of weights so many times; what was built for one run has only that one."""
+        return self.rows([row if self.runs > 1 else 0] * times)
+
     @abstractmethod
     def given(self, **context: Any) -> Self:
         """The same objective with another context, such as other coefficients or points."""
@@ -78,9 +84,10 @@ class Objective(ABC):
 
     def hessian(self, theta: Tensor) -> Tensor:
         """The Hessian of each row's loss, (B, P, P) in float64; for networks with few parameters."""
-        units = torch.eye(theta.shape[1], dtype=theta.dtype, device=theta.device)
+        pieces = torch.eye(theta.shape[1], dtype=theta.dtype, device=theta.device).split(TOGETHER)
         every = [
-            self.rows([row] * len(units)).hessian_times(own.expand_as(units), units) for row, own in enumerate(theta)
+            torch.cat([self.repeated(row, len(v)).hessian_times(own.expand_as(v), v) for v in pieces])
+            for row, own in enumerate(theta)
         ]
         return symmetric(torch.stack(every).double())
 

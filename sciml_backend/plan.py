@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import isfinite
 from typing import Any
 
 from sciml_backend import catalog, loss
@@ -59,14 +60,15 @@ def plan(
     own_settings = _checked_settings(name.strategy, problem, {**said.settings, **(settings or {})})
     _check_size(model_class(inputs=len(problem.domain), **model_settings), name.strategy, problem, own_settings)
     plugin = catalog.plugin_of(name.problem, name.strategy)
+    for seed in (*seeds, data_seed):
+        if not 0 <= seed < 2**31:
+            raise BadRequest(f"A seed lies between 0 and 2^31 - 1, got {seed}.")
     runs = []
     for n in data if data is not None else problem.data_axis:
         problem.check_data(n)
         for values in itertools.product(*chosen.values()):
             full = problem.complete(dict(zip(chosen, values, strict=True)))
             for seed in seeds:
-                if not 0 <= seed < 2**31:
-                    raise BadRequest(f"A seed lies between 0 and 2^31 - 1, got {seed}.")
                 spec = RunSpec(
                     family=name.family,
                     problem=name.problem,
@@ -197,6 +199,8 @@ def _differing(known: Mapping[str, Any], given: Mapping[str, Setting], owner: st
             value = float(value)
         if wanted in (int, float, str, bool) and type(value) is not wanted:
             raise BadRequest(f"{owner}: {name} is of type {wanted.__name__}, got {value!r}.")
+        if isinstance(value, float) and not isfinite(value):
+            raise BadRequest(f"{owner}: {name} must be a finite number, got {value!r}.")
         if value != default:
             out[name] = value
     return out

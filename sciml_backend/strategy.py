@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from math import inf
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -80,6 +81,10 @@ class Posable(Minimisable, Protocol):
         """Every term's residuals at theta (B, P) by name, each (B, n)."""
         ...
 
+    def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor], /) -> Tensor:
+        """Gradient (B, P) of the sum over terms of <w, residual>, w by name, each (B, n)."""
+        ...
+
     @property
     def points(self) -> Mapping[str, Any]:
         """Point sets by name, each (n, d)."""
@@ -109,10 +114,12 @@ class State:
 
     def put(self, index: Integers, other: Self) -> None:
         """Have the rows of ``other``, in their order, stand in the place of these."""
-        _put(self, index, other)
+        _put_fields(self, index, other)
 
 
 def _rows(value: Any, index: Integers) -> Any:
+    if value is None:
+        return None
     if isinstance(value, Tensor):
         return value[torch.as_tensor(index, device=value.device)]
     if isinstance(value, np.ndarray):
@@ -130,10 +137,16 @@ def _put(value: Any, index: Integers, other: Any) -> None:
     elif isinstance(value, Mapping):
         for name, part in value.items():
             _put(part, index, other[name])
-    else:
+    elif isinstance(value, State):
+        value.put(index, other)
+    elif value is not None:
         assert is_dataclass(value), f"a {type(value).__name__} has no rows to put"
-        for f in fields(value):
-            _put(getattr(value, f.name), index, getattr(other, f.name))
+        _put_fields(value, index, other)
+
+
+def _put_fields(value: Any, index: Integers, other: Any) -> None:
+    for f in fields(value):
+        _put(getattr(value, f.name), index, getattr(other, f.name))
 
 
 S = TypeVar("S", bound=State)
@@ -205,12 +218,14 @@ class Strategy(ABC, Generic[S]):
     def step(self, objective: Minimisable, theta: Tensor, state: S) -> Step[S]:
         """One iteration of every row given."""
 
-    def _require(self, *names: str, above: float) -> None:
-        """Raise BadRequest unless these settings exceed a number."""
+    def _require(self, *names: str, above: float = -inf, least: float = -inf) -> None:
+        """Raise BadRequest unless these settings exceed one number, or come up to another."""
         for name in names:
             value = getattr(self, name)
             if not value > above:
                 raise BadRequest(f"The setting {name} of {self.label} must be greater than {above:g}, got {value!r}.")
+            if not value >= least:
+                raise BadRequest(f"The setting {name} of {self.label} must be at least {least:g}, got {value!r}.")
 
 
 C = TypeVar("C", bound=State)
@@ -220,14 +235,24 @@ C = TypeVar("C", bound=State)
 class OuterState(State, Generic[C]):
     """Where each row is: the objective of its present stage and the inner strategy's state there.
 
-    ``stage`` counts the stages begun, ``iteration`` the steps taken in the present one; (B,) each.
+    ``stage`` counts the stages begun, ``iteration`` the steps taken in the present one; (B,) each. The objective is
+    None where it is to be posed anew, from the one that the next step is given.
     """
 
-    objective: Posable
+    objective: Posable | None
     inner: Any
     context: C
     stage: Integers
     iteration: Integers
+
+    def rows(self, index: Integers) -> Self:
+        """A copy for these rows only, in this order."""
+        return State.rows(replace(self, objective=None), index)
+
+    def put(self, index: Integers, other: Self) -> None:
+        """Have the rows of ``other``, in their order, stand in the place of these."""
+        self.objective = None
+        super().put(index, other)
 
 
 STAGE = {"max_epochs": 1, "epoch_iterations": 2000, "epoch_evaluations": 2500}
@@ -287,7 +312,9 @@ class Outer(Strategy[OuterState[C]], Generic[C]):
 
     def step(self, objective: Any, theta: Tensor, state: OuterState[C]) -> Step[OuterState[C]]:
         """One step of the inner strategy; a row whose stage ended begins the next one. ``loss`` is the stage's own."""
-        step = self.inner.step(self.watched(state.objective, state.context), theta, state.inner)
+        posed = state.objective or self.pose(objective, state.context)
+        step = self.inner.step(self.watched(posed, state.context), theta, state.inner)
+        state.objective = posed
         state.inner, state.iteration = step.state, state.iteration + 1
         total = self.stages(state.context)
         last = state.stage >= total

@@ -118,15 +118,24 @@ def test_adaptive_weights_are_the_ratios_of_the_terms_gradients():
     assert float(weights["residual"][0]) == 1.0
 
 
+def test_adaptive_rounds_are_in_the_estimate_of_iterations():
+    (phase,) = sweep.schedule_of(planned("adam", sampling="adaptive", rounds=4, round_iterations=50, steps=300)[0])
+    assert phase.expected_iterations == 3 * 50 + 300
+
+
 @pytest.mark.parametrize("strategy", sorted(catalog.entries("strategies")))
 @pytest.mark.parametrize(
     "settings",
-    [{"sampling": "sobol", "noise": 0.05}, {"weight.boundary": 3.0}, {"sampling": "adaptive", "rounds": 2}],
+    [{"sampling": "sobol", "noise": 0.05}, {"weight.boundary": 3.0}, {"sampling": "adaptive", "round_iterations": 1}],
     ids=["sobol and noise", "weights", "adaptive points"],
 )
 def test_any_strategy_takes_them(strategy, settings):
     if strategy == "ropinn" and settings.get("sampling") == "adaptive":
         with pytest.raises(BadRequest, match="RoPINN moves the points itself"):
+            planned(strategy, **settings)
+        return
+    if strategy == "alm" and "weight.boundary" in settings:
+        with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
             planned(strategy, **settings)
         return
     spec, *_ = planned(strategy, **settings)
@@ -145,6 +154,9 @@ def test_any_strategy_takes_them(strategy, settings):
         ({"weight.initial": -1.0}, "a number from 0 on, got -1.0 for initial"),
         ({"weight.nothing": 1.0}, "no setting 'weight.nothing'"),
         ({"rounds": 0}, "at least 1"),
+        ({"rounds": 1, "sampling": "adaptive"}, "In one round nothing is adapted"),
+        ({"noise": float("nan")}, "noise must be a finite number, got nan"),
+        ({"tolerance_grad": float("inf")}, "tolerance_grad must be a finite number, got inf"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(settings, sentence):
@@ -152,6 +164,8 @@ def test_what_cannot_be_is_refused_in_one_sentence(settings, sentence):
         planned(**settings)
     with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
         planned("alm", weighting="adaptive")
+    with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
+        planned("alm", weight__initial=10.0)
     with pytest.raises(BadRequest, match="no measured values"):
         planned(problem="poisson_1d", noise=0.1)
 
@@ -175,3 +189,35 @@ def test_no_setting_of_a_loss_has_the_name_of_a_strategys():
         for strategy in catalog.entries("strategies"):
             theirs = set(settings_of(strategy))
             assert not ours & theirs, (name, strategy)
+
+
+NESTED = {
+    "adaptive points in ALM": ("alm", {"iterations": 3, "inner.epoch_iterations": 5, "sampling": "adaptive"}),
+    "adaptive weights in CL": ("cl", {"lessons": 14, "inner.epoch_iterations": 5, "weighting": "adaptive"}),
+    "adaptive weights in RoPINN": ("ropinn", {"epochs": 3, "weighting": "adaptive"}),
+    "adaptive points for the hybrid": ("hybrid", {"first.steps": 12, "window": 2, "threshold": 9.0,
+                                                  "then.max_epochs": 1, "sampling": "adaptive"}),
+    "CL in ALM": ("alm", {"iterations": 2, "inner": "cl", "inner.lessons": 14, "inner.inner.epoch_iterations": 4}),
+    "hybrid in CL": ("cl", {"lessons": 14, "inner": "hybrid", "inner.first.steps": 12, "inner.window": 2,
+                            "inner.threshold": 9.0, "inner.then.max_epochs": 1}),
+    "batches in RoPINN": ("ropinn", {"epochs": 3, "inner": "adam", "inner.steps": 5, "inner.batch": 6}),
+    "CL in RoPINN": ("ropinn", {"epochs": 2, "inner": "cl", "inner.lessons": 14, "inner.inner.epoch_iterations": 4}),
+    "Gauss-Newton in RoPINN": ("ropinn", {"epochs": 3, "inner": "gauss_newton", "inner.steps": 3}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_rows_go_through_stages_within_stages_each_by_itself(name):
+    strategy, settings = NESTED[name]
+    if {"adaptive"} & set(settings.values()):
+        settings = settings | {"rounds": 3, "round_iterations": 2}
+    specs = sweep.plan(
+        MapName("pinn", "convection", strategy), coefficients={"beta": [1, 5]}, data=[40], seeds=[0, 1],
+        settings=settings, **SMALL,
+    )  # fmt: skip
+    together = [record for done in sweep.train(specs) for record in done]
+    assert all(r.status.finished and np.isfinite(r.train_loss) for r in together), together
+    for spec in (specs[0], specs[-1]):
+        (alone,) = [r for done in sweep.train([spec]) for r in done]
+        (mine,) = [r for r in together if r.spec == spec]
+        assert (alone.theta_final, alone.iterations) == (mine.theta_final, mine.iterations)

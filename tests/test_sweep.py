@@ -102,6 +102,7 @@ def test_a_senseless_device_is_one_sentence(device: str, threads: int, said: str
         ({"coefficients": {"beta": [101.0]}}, "between 0 and 100, got 101"),
         ({"coefficients": {"bta": [1.0]}}, "no coefficient 'bta'"),
         ({"seeds": [-1]}, "A seed lies between"),
+        ({"data_seed": -1}, "A seed lies between"),
         ({"dtype": "float16"}, "float32 or float64"),
         ({"settings": {"histroy": 5}}, "no setting 'histroy'"),
         ({"settings": {"history": 2.5}}, "of type int, got 2.5"),

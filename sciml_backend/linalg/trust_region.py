@@ -13,31 +13,33 @@ def lowest_within(values: Floats, slope: Floats, radius: float) -> Floats:
 
     It solves (values + λ) p = -slope with the least λ >= 0 that makes all of values + λ positive and p short enough.
     """
-    lowest = max(0.0, -values[0])
-    if values[0] > 0 and np.linalg.norm(slope / values) <= radius:
-        return -slope / values
-    inner = _step(values, slope, lowest)
-    if np.linalg.norm(inner) <= radius:
+    # Gaps to the least λ that is allowed: sums with values would lose a λ that is tiny beside them.
+    gaps = values + max(0.0, -values[0])
+    inner = _step(gaps, slope, 0.0)
+    if np.linalg.norm(inner) > radius:
+        return _step(gaps, slope, _shift(gaps, slope, radius))
+    if values[0] < 0:
         # The hard case: the slope has no part along the lowest eigenvectors, and the border is reached along one.
         inner[0] += np.sqrt(radius**2 - inner @ inner)
-        return inner
-    return _step(values, slope, _shift(values, slope, radius, lowest=lowest))
+    return inner
 
 
-def _step(values: Floats, slope: Floats, shift: float) -> Floats:
-    """-slope / (values + shift), zero where the slope is."""
+def _step(gaps: Floats, slope: Floats, shift: float) -> Floats:
+    """-slope / (gaps + shift), zero where the slope is."""
     with np.errstate(divide="ignore", over="ignore"):
-        return -np.divide(slope, values + shift, out=np.zeros_like(slope), where=slope != 0)
+        return -np.divide(slope, gaps + shift, out=np.zeros_like(slope), where=slope != 0)
 
 
-def _shift(values: Floats, slope: Floats, radius: float, *, lowest: float) -> float:
-    """The λ above ``lowest`` at which the step is as long as the radius."""
+def _shift(gaps: Floats, slope: Floats, radius: float) -> float:
+    """The shift >= 0 at which the step is as long as the radius."""
 
     def excess(shift: float) -> float:
-        return float(1 / np.linalg.norm(_step(values, slope, shift)) - 1 / radius)
+        return float(radius / np.linalg.norm(_step(gaps, slope, shift)) - 1)
 
-    below = max(lowest, float((np.abs(slope) / radius - values).max()))  # one component alone is as long
-    above = lowest + float(np.linalg.norm(slope)) / radius  # all together are short enough
+    below = max(0.0, float((np.abs(slope) / radius - gaps).max()))  # one component alone is as long
+    above = float(np.linalg.norm(slope)) / radius  # all together are short enough
     if excess(below) >= 0:
         return below
-    return float(above if excess(above) <= 0 else brentq(excess, below, above, rtol=1e-12))
+    if excess(above) <= 0:
+        return above
+    return float(brentq(excess, below, above, xtol=np.finfo(float).tiny, rtol=1e-12, maxiter=1000))

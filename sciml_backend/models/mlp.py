@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import inf, prod
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ class MLP(Model):
     inputs: int = 2
 
     def __post_init__(self) -> None:
-        if not 0 <= self.features <= 2048 or not self.frequency > 0:
+        if not 0 <= self.features <= 2048 or not 0 < self.frequency < inf:
             raise BadRequest(
                 "Fourier features are 0 to 2048 pairs of a positive frequency, "
                 f"got features={self.features}, frequency={self.frequency:g}."

@@ -27,7 +27,7 @@ from sciml_backend.linalg.polynomial import NotPolynomial, Polynomial
 from sciml_backend.linalg.row_wise import dots
 from sciml_backend.linalg.taylor import StreamPlan, Streams
 from sciml_backend.model import Block, Model
-from sciml_backend.objective import Index, Objective, symmetric
+from sciml_backend.objective import TOGETHER, Index, Objective, symmetric
 from sciml_backend.problem import Array, Field, Nodes, Point, Problem, Term, as_point, grid_points, shape
 from sciml_backend.run import BadRequest
 from sciml_backend.strategy import Difficulty
@@ -39,8 +39,6 @@ DIFFERENCE = 3e-8
 """Distance between the two points of ``Physics.hessian_at``."""
 CENTRAL = 1e-5
 """Distance of the two points of ``Physics.hessian`` from the one between them."""
-TOGETHER = 256
-"""Columns of a Hessian that are computed at a time."""
 
 
 @dataclass
@@ -153,7 +151,7 @@ class Physics(Objective):
         self.problem, self.model, self.dtype, self.device = problem, model, dtype, torch.device(device)
         self.coefficients = {k: np.asarray(v, dtype=np.float64) for k, v in coefficients.items()}
         self.runs = len(next(iter(self.coefficients.values())))
-        self.points, self.noise, self.wants_fused = points, noise or {}, fused
+        self._points, self.noise, self.wants_fused = points, noise or {}, fused
         columns = {k: torch.as_tensor(v).reshape(-1, 1) for k, v in self.coefficients.items()}
         self._terms = [_TermAt(t, problem, points, columns, self.noise.get(t.name)) for t in problem.terms()]
         self._twin: list[Physics] = []
@@ -194,6 +192,12 @@ class Physics(Objective):
     def difficulty(self) -> Difficulty:
         axis, chosen = self.problem.axis, slice(None) if self._chosen is None else self._chosen.numpy()
         return Difficulty(axis.name, max(axis.axis), self.coefficients[axis.name][chosen])
+
+    @property
+    def points(self) -> dict[str, Array]:
+        """Point sets by name, each (n, d), or (B, n, d) where each of these runs has its own."""
+        chosen = slice(None) if self._chosen is None else self._chosen.numpy()
+        return {name: points[chosen] if points.ndim == 3 else points for name, points in self._points.items()}
 
     @property
     def pool(self) -> dict[str, Array]:
@@ -241,7 +245,7 @@ class Physics(Objective):
                 self.problem,
                 self.model,
                 coefficients={**{k: v[chosen] for k, v in self.coefficients.items()}, **coefficients},
-                points={**{k: v[chosen] if v.ndim == 3 else v for k, v in self.points.items()}, **points},
+                points={**self.points, **points},
                 noise=self.noise,
                 dtype=self.dtype,
                 device=self.device,
@@ -369,13 +373,13 @@ class Physics(Objective):
         return product
 
     def hessian(self, theta: Tensor) -> Tensor:
-        """Where there is a kernel, central differences of its gradients in float64 (error 4e-10 of the matrix)."""
-        if self._kernels is None:
-            return super().hessian(theta)
+        """In float64; where there is a kernel, central differences of its gradients (error 4e-10 of the matrix)."""
         exact = self._in_double()
+        if exact._kernels is None:
+            return Objective.hessian(exact, theta.detach().double())
         pieces = (CENTRAL * torch.eye(theta.shape[1], dtype=torch.float64)).split(TOGETHER)
         rows = [
-            torch.cat([_differenced(exact.rows([row] * len(steps)), there, steps) for steps in pieces])
+            torch.cat([_differenced(exact.repeated(row, len(steps)), there, steps) for steps in pieces])
             for row, there in enumerate(theta.detach().double())
         ]
         return symmetric(torch.stack(rows))
@@ -384,10 +388,10 @@ class Physics(Objective):
         """2 Σ_k w_k JᵀJ / n_k over the terms, J (n_k, P) the residuals' Jacobian."""
         exact, matrices = self._in_double(), []
         for row, there in enumerate(theta.detach().double()):
-            own, total = exact.rows([row]), torch.zeros(len(there), len(there), dtype=torch.float64, device=self.device)
+            own, total = exact.repeated(row, 1), there.new_zeros(len(there), len(there))
             for term in own._terms:
                 jacobian, weight = own._jacobian(term, there), own._weights.get(term.term.name)
-                total += 2 / term.n * (1.0 if weight is None else weight.double()) * (jacobian.T @ jacobian)
+                total += 2 / term.n * (1.0 if weight is None else float(weight)) * (jacobian.T @ jacobian)
             matrices.append(total)
         return torch.stack(matrices)
 
@@ -400,7 +404,9 @@ class Physics(Objective):
             flat = self.model.propagate(weights[None], here, streams)  # (1, streams, groups)
             return term.on_streams(flat.unflatten(2, (-1, 1)).transpose(1, 2), here[:, None], coefficients)[0, 0]
 
-        at_each = torch.func.vmap(torch.func.grad(residual), in_dims=(None, 1), chunk_size=self.piece)
+        at_each = torch.func.vmap(
+            torch.func.grad(residual), in_dims=(None, 1), chunk_size=self.piece, randomness="same"
+        )
         found: Tensor = at_each(theta, points)
         return found
 
@@ -414,7 +420,7 @@ class Physics(Objective):
                 self.problem,
                 self.model,
                 coefficients=self.coefficients,
-                points=self.points,
+                points=self._points,
                 noise=self.noise,
                 dtype=torch.float64,
                 device=self.device,

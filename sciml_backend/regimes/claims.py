@@ -121,11 +121,19 @@ class Maps:
         return np.where(np.isfinite(train) & np.isfinite(test), label, 0)
 
     def least_data(self, name: str, x: float) -> float:
-        """The fewest points with which the test error at this coefficient is low; infinite where it never is."""
+        """The fewest points with which the test error at this coefficient is low.
+
+        Infinite where it never is, nan where no cell has this coefficient and a value.
+        """
         grid = self.grids[name]
-        errors = grid.means()[1][:, int(np.flatnonzero(grid.xs == x)[0])]
-        low = grid.ys[errors <= self.test]
-        return float(low.min()) if len(low) else inf
+        errors = grid.means()[1][:, grid.xs == x].reshape(-1)
+        low = grid.ys[: len(errors)][errors <= self.test]
+        return float(low.min()) if len(low) else inf if np.isfinite(errors).any() else np.nan
+
+    def cells(self, name: str, label: int) -> float:
+        """How many cells are of a regime; nan where none has a value."""
+        labels = self.regime(name)
+        return float((labels == label).sum()) if labels.any() else np.nan
 
     def improvement(self, name: str, column: int, cells: Bools) -> float:
         """Mean relative improvement over L-BFGS in percent, over the given cells; nan without any."""
@@ -201,8 +209,8 @@ FEW, MANY = 1000, 5000
 
 def _coefficient(maps: Maps, grid: Grid, least_data: float) -> float:
     """Median over rows of the coefficient at the training boundary; the map's end where it lies outside."""
-    position = np.median(maps.boundary(grid)[0][grid.ys >= least_data])
-    return float(np.interp(position, np.arange(len(grid.xs)), grid.xs))
+    positions = maps.boundary(grid)[0][grid.ys >= least_data]
+    return float(np.interp(np.median(positions), np.arange(len(grid.xs)), grid.xs)) if len(positions) else np.nan
 
 
 def _shift(maps: Maps, of: str, beside: str) -> float:
@@ -212,9 +220,14 @@ def _shift(maps: Maps, of: str, beside: str) -> float:
 
 
 def _steepest(maps: Maps, name: str) -> float:
-    """The largest step of the test error from one coefficient to the next, as a share of its whole range."""
+    """The largest step of the test error from one coefficient to the next, as a share of its whole range.
+
+    It is nan where no two neighbours have values, or all have the same.
+    """
     errors = maps.grids[name].means()[1]
-    return float(np.nanmax(np.abs(np.diff(errors, axis=1))) / (np.nanmax(errors) - np.nanmin(errors)))
+    steps = np.abs(np.diff(errors, axis=1))
+    steps, known = steps[np.isfinite(steps)], errors[np.isfinite(errors)]
+    return float(steps.max() / np.ptp(known)) if len(steps) and np.ptp(known) > 0 else np.nan
 
 
 def _ratio(maps: Maps) -> float:
@@ -262,11 +275,11 @@ CLAIMS = (
     ),
     Claim(
         "C09", "ALM does not remove regime III", "cells of regime III", ("alm",),
-        lambda m: float((m.regime("alm") == 3).sum()), 1,
+        lambda m: m.cells("alm", 3), 1,
     ),
     Claim(
         "C10", "CL's transitions are the smoothest", "steepest step of the others − CL's", ("alm", "cl", "ropinn"),
-        lambda m: min(_steepest(m, name) for name in (BASE, "alm", "ropinn")) - _steepest(m, "cl"), 0,
+        lambda m: float(np.min([_steepest(m, name) for name in (BASE, "alm", "ropinn")])) - _steepest(m, "cl"), 0,
     ),
     Claim(
         "C11", "NNCG lowers the test error in regime I with few points", "mean improvement, %, N_f ≤ 1000", ("nncg",),

@@ -56,8 +56,9 @@ class FirstOrder(Strategy[Descent]):
     )
 
     def __post_init__(self) -> None:
-        self._require("steps", "rate", "growth", "stages", above=0)
-        self._require("batch", above=-1)
+        self._require("steps", "rate", "stages", above=0)
+        self._require("batch", least=0)
+        self._require("growth", least=1)
         if self.schedule not in SCHEDULES:
             raise BadRequest(f"The schedule of {self.label} is {', '.join(SCHEDULES)}, got {self.schedule!r}.")
 
@@ -118,8 +119,10 @@ class FirstOrder(Strategy[Descent]):
     def _seen(self, objective: Any, iteration: int) -> Any:
         """The objective on the batch of points of a step."""
         points = objective.points[SET]
-        size = round(self.batch * self.growth ** (self.stages * iteration // self.steps))
-        if size >= points.shape[-2]:
+        with np.errstate(over="ignore"):
+            grown = self.batch * np.float64(self.growth) ** (self.stages * iteration // self.steps)
+        size = round(min(grown, points.shape[-2]))
+        if size == points.shape[-2]:
             return objective
         chosen = np.random.default_rng(iteration).choice(points.shape[-2], size, replace=False)
         return objective.given(points={SET: points[..., chosen, :]})

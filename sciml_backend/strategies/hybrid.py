@@ -59,6 +59,27 @@ class HybridState(State):
             self.loss[index],
         )  # fmt: skip
 
+    def put(self, index: Integers, other: HybridState) -> None:
+        for name in ("phase", "average", "window_ago", "steps", "loss"):
+            getattr(self, name)[index] = getattr(other, name)
+        self.theta[torch.as_tensor(index, device=self.theta.device)] = other.theta
+        stay = np.setdiff1d(np.arange(len(self.phase)), index)
+        self.first, self.then = (
+            _united(mine.only(stay), Group(index[theirs.rows], theirs.state))
+            for mine, theirs in ((self.first, other.first), (self.then, other.then))
+        )
+
+
+def _united(one: Group, other: Group) -> Group:
+    """The rows of two groups with the same strategy, each of which rise."""
+    if not (len(one.rows) and len(other.rows)):
+        return one if len(one.rows) else other
+    together = np.sort(np.concatenate([one.rows, other.rows]))
+    state = one.state.rows(np.zeros(len(together), dtype=np.int64))  # room for all
+    for group in (one, other):
+        state.put(np.searchsorted(together, group.rows), group.state)
+    return Group(together, state)
+
 
 def _renamed(group: Group, index: Integers) -> Group:
     """The group of those rows that ``index`` picks, by their place in it."""

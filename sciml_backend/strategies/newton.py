@@ -26,6 +26,10 @@ class Newton(SecondOrder):
     label = "Newton"
     cutoff: float = setting(1e-8, "eigenvalues below this share of the largest one are left out")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("cutoff", least=0)
+
     def matrix(self, objective: Dense, theta: Tensor) -> Tensor:
         return objective.hessian(theta)
 

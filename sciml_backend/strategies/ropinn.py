@@ -111,7 +111,7 @@ def _draw(epoch: int, centre: Tensor) -> Tensor:
 
 @dataclass
 class _Averaged:
-    """An objective that adds up the gradients it gives."""
+    """An objective that adds up the gradients it gives, and is like the one within in all else."""
 
     objective: Any
     context: Region
@@ -127,3 +127,9 @@ class _Averaged:
 
     def rows(self, index: Integers) -> _Averaged:
         return _Averaged(self.objective.rows(index), self.context, self.index[index])
+
+    def given(self, **context: Any) -> _Averaged:
+        return _Averaged(self.objective.given(**context), self.context, self.index)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.objective, name)

@@ -34,7 +34,8 @@ class TrustRegion(SecondOrder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require("radius", "largest", above=0)
+        self._require("radius", above=max(0.0, self.tolerance_change))
+        self._require("largest", least=self.radius)
 
     @property
     def first_size(self) -> float:

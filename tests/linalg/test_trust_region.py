@@ -33,6 +33,24 @@ def test_no_point_of_the_ball_is_lower(seed, radius, lowest):
     assert shift >= -1e-6 and (values + shift).min() >= -1e-6
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1.0, 1e3])
+@pytest.mark.parametrize("part", [1e-18, 1e-12, 1e-3, 1.0])
+def test_a_bounded_step_is_as_long_as_the_radius_at_any_scale_and_however_near_the_hard_case_is(scale, part):
+    rng = np.random.default_rng(1)
+    for radius in (1e-6, 1e-2, 1.0, 100.0):
+        values = scale * np.sort(rng.normal(size=9))
+        slope = 1e-4 * scale * rng.normal(size=9)
+        slope[0] *= part  # along the lowest eigenvector, where a step must go
+        p = lowest_within(values, slope, radius)
+        assert np.linalg.norm(p) == pytest.approx(radius, rel=1e-9)
+        shift = -slope[1:] / p[1:] - values[1:]
+        assert np.allclose(shift, shift[0], rtol=1e-6, atol=1e-6 * scale) and shift[0] >= -values[0] - 1e-6 * scale
+
+
+def test_nothing_is_gained_along_a_flat_direction_so_no_step_goes_there():
+    assert np.array_equal(lowest_within(np.array([0.0, 2.0]), np.array([0.0, 1.0]), 10.0), [0.0, -0.5])
+
+
 def test_a_matrix_is_its_eigenvectors_and_a_broken_one_leaves_the_others_alone():
     generator = torch.Generator().manual_seed(0)
     matrices = torch.randn(3, 7, 7, generator=generator, dtype=torch.float64)

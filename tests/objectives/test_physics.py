@@ -301,3 +301,54 @@ def test_a_network_on_fourier_features_has_the_textbooks_residuals(name: str) ->
     alone = objective.rows([1]).value_and_gradient(theta[1:2])
     together = objective.value_and_gradient(theta)
     assert torch.equal(alone[1][0], together[1][1]) and torch.equal(alone[0][0], together[0][1])
+
+
+def jacobians(objective: Physics, theta: Tensor) -> dict[str, Tensor]:
+    """Derivatives (B, n, P) of the residuals, column by column."""
+    units = torch.eye(theta.shape[1], dtype=theta.dtype)
+    columns = [objective.residual_jvp(theta, unit.expand_as(theta).contiguous()) for unit in units]
+    return {name: torch.stack([column[name] for column in columns], -1) for name in columns[0]}
+
+
+@pytest.mark.parametrize("name", ["convection", "biharmonic_1d"])
+def test_gauss_newton_takes_fourier_features(name: str) -> None:
+    problem = catalog.problem(name)
+    model = MLP(width=4, depth=2, features=3, frequency=0.4, inputs=len(problem.domain))
+    coefficients, points = coefficients_of(problem), problem.points(9, data_seed=0)
+    objective = Physics(problem, model, coefficients=coefficients, points=points, dtype=torch.float64)
+    theta = weights(model)
+    found = objective.gauss_newton(theta)  # before anything else has drawn the features
+    expected = sum(2 / j.shape[1] * j.mT @ j for j in jacobians(objective, theta).values())
+    assert torch.allclose(found, torch.as_tensor(expected), rtol=1e-9, atol=1e-12 * float(found.abs().max()))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_some_rows_of_their_own_points_can_be_moved_again(fused: bool) -> None:
+    problem = catalog.problem("convection")
+    own = np.stack([problem.points(POINTS, data_seed=seed)["interior"] for seed in range(ROWS)])
+    objective, theta = make("convection", fused=fused).given(points={"interior": own}), weights()
+    some = objective.rows([2, 0]).rows([0])
+    assert np.array_equal(some.points["interior"], own[[2]])
+    batch = some.given(points={"interior": some.points["interior"][:, :10]})
+    alone = make("convection", fused=fused).rows([2]).given(points={"interior": own[2, :10]})
+    for found, expected in zip(batch.value_and_gradient(theta[[2]]), alone.value_and_gradient(theta[[2]]), strict=True):
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_matrices_of_one_run_take_any_number_of_rows_and_are_as_exact_in_float32(fused: bool) -> None:
+    problem = catalog.problem("convection")
+    one = {name: values[:1] for name, values in coefficients_of(problem).items()}
+    model, points = MLP(width=5, depth=2), problem.points(9, data_seed=0)
+    theta = weights(model).float()
+    exact, single = (
+        Physics(problem, model, coefficients=one, points=points, dtype=dtype, fused=fused)
+        for dtype in (torch.float64, torch.float32)
+    )
+    units = torch.eye(theta.shape[1], dtype=torch.float64)
+    by_products = [exact.hessian_times(theta.double(), unit.expand_as(theta).contiguous()) for unit in units]
+    hessian = torch.stack(by_products, -1)
+    normal = sum(2 / j.shape[1] * j.mT @ j for j in jacobians(exact, theta.double()).values())
+    for objective, at in ((exact, theta.double()), (single, theta)):
+        assert float((objective.hessian(at) - hessian).norm() / hessian.norm()) < 1e-8
+        assert float((objective.gauss_newton(at) - normal).norm() / torch.as_tensor(normal).norm()) < 1e-10

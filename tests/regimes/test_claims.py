@@ -89,6 +89,31 @@ def test_lost_runs_and_unequal_numbers_of_seeds_are_no_values():
         assert np.isnan(again[0, 1]) and not np.isnan(again[1:]).any() and not np.isnan(again[0, 2])
 
 
+@pytest.mark.parametrize(
+    ("kept", "undecided"),
+    [
+        (lambda r: r["x"] < 25, {"C06", "C07"}),
+        (lambda r: r["x"] == 30, {"C10"}),
+        (lambda r: r["y"] < 600, {"C03"}),
+    ],
+    ids=["without the coefficient that is asked for", "one column", "few points only"],
+)
+def test_maps_of_which_little_is_computed_leave_claims_open(kept, undecided):
+    whole = runs(boundary=20, least=lambda x: 500)
+    findings = judged({c: whole[kept(whole)] for c in (BASE, "alm", "cl", "ropinn", "nncg")}, resamples=5)
+    assert undecided <= {f.claim.identifier for f in findings if f.judgement is Judgement.OPEN}
+
+
+def test_maps_without_common_cells_and_lost_maps_decide_nothing():
+    whole = runs(boundary=20)
+    easy, hard = whole[whole["x"] < 25], whole[whole["x"] > 25]
+    lost = whole.assign(train_loss=np.nan, test_error=np.nan, status="diverged")
+    for other in (hard, lost):
+        base = easy if other is hard else whole
+        findings = judged({BASE: base, **{c: other for c in ("alm", "cl", "ropinn", "nncg")}}, resamples=5)
+        assert all(f.judgement is Judgement.OPEN for f in findings if f.claim.needs), findings
+
+
 def test_claims_are_those_that_were_published():
     published = pd.read_csv("data/published/claims.csv")
     assert {claim.identifier for claim in CLAIMS} == set(published["id"][2:13])

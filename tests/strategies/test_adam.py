@@ -90,9 +90,13 @@ def test_batches_of_points_grow_until_every_point_is_seen():
     assert seen == [5] * 19 + [10] * 20 + [20] * 20 + [40] * 21
     _, alone, _ = follow(strategy, objective.rows([1]), theta[1:], 80)
     assert torch.equal(alone[-1][0], step.theta[1])
+    *_, last = follow(Adam(steps=80, batch=5, growth=1e300, stages=4), objective, theta, 80)
+    assert np.allclose(last.loss, objective.value_and_gradient(last.theta)[0])  # as many as there are, and no more
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"rate": -1.0}, {"schedule": "linear"}, {"beta2": 1.0}, {"batch": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"rate": -1.0}, {"schedule": "linear"}, {"beta2": 1.0}, {"batch": -1}, {"growth": 0.5}]
+)
 def test_refuses_settings_that_make_no_sense(wrong):
     with pytest.raises(BadRequest, match=next(iter(wrong))):
         Adam(**wrong)

@@ -17,7 +17,7 @@ SHORT = {
     "alm": {"iterations": 15},
     "ropinn": {"epochs": 30},
     "nncg": {"adam.steps": 50, "lbfgs.max_epochs": 1, "rank": 2, "damping": 1e-4, "steps": 300},
-    "hybrid": {"first.steps": 500},
+    "hybrid": {"first.steps": 3000, "first.rate": 1e-2},
 }
 FIRST_ORDER = ("sgd", "adam")
 

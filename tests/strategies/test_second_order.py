@@ -165,3 +165,16 @@ def test_a_large_network_is_refused_before_anything_is_trained():
         MapName.parse("pinn/convection/newton@float64,depth=2,width=10"), coefficients={"beta": [5]}, data=[100]
     )
     assert one.variant == "float64,depth=2,width=10"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "settings", "sentence"),
+    [
+        (Newton, {"cutoff": -1.0}, "cutoff of Newton must be at least 0, got -1.0"),
+        (TrustRegion, {"radius": 1e-300}, "radius of Trust-region Newton must be greater than 1e-09, got 1e-300"),
+        (TrustRegion, {"radius": 200.0}, "largest of Trust-region Newton must be at least 200, got 100.0"),
+    ],
+)
+def test_settings_that_no_step_can_be_made_with_are_refused(strategy, settings, sentence):
+    with pytest.raises(BadRequest, match=sentence):
+        strategy(**settings)
