@@ -3,6 +3,9 @@
 Points are drawn with a probability proportional to |r| / mean|r| + 1, r the residual at every point there is to draw
 from: the distribution called RAD by Wu et al. (2023), arXiv:2207.10289, with k = c = 1. Weights follow Wang, Teng and
 Perdikaris (2021), arXiv:2001.04536, algorithm 1: a term weighs max|∇L_first| / mean|∇L_term|, as a running mean.
+
+What the strategy within remembers, such as momenta or its place in a schedule, begins anew with every round; the last
+round is as long as a run of its own. What the looking costs is not counted among the evaluations.
 """
 
 from __future__ import annotations

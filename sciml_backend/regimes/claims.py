@@ -103,15 +103,11 @@ class Maps:
         grids = {name: grid.resampled(rng) for name, grid in self.grids.items()}
         return Maps(grids, self.whole.resampled(rng), self.train, self.test)
 
-    def boundary(self, grid: Grid) -> tuple[Floats, Bools]:
-        """Where each row's training loss rises above the threshold, in cell indices, and whether that is on the map.
-
-        A boundary outside the map is taken to be at the map's end.
-        """
+    def boundary(self, grid: Grid) -> Floats:
+        """Where each row's training loss rises above the threshold, in cell indices; infinite where outside the map."""
+        ends = {Place.BEFORE: -inf, Place.BEYOND: inf}
         found = [crossing(row, self.train) for row in grid.means()[0]]
-        ends = {Place.BEFORE: 0.0, Place.BEYOND: len(grid.xs) - 1.0}
-        positions = np.array([ends.get(place, position) for position, place in found])
-        return positions, np.array([place is Place.INSIDE for _, place in found])
+        return np.array([ends.get(place, position) for position, place in found])
 
     def regime(self, name: str) -> NDArray[np.int64]:
         """Labels 1 to 4 of a strategy's cells (n_y, n_x), 0 without a value."""
@@ -208,15 +204,23 @@ FEW, MANY = 1000, 5000
 
 
 def _coefficient(maps: Maps, grid: Grid, least_data: float) -> float:
-    """Median over rows of the coefficient at the training boundary; the map's end where it lies outside."""
-    positions = maps.boundary(grid)[0][grid.ys >= least_data]
-    return float(np.interp(np.median(positions), np.arange(len(grid.xs)), grid.xs)) if len(positions) else np.nan
+    """Median over rows of the coefficient at the training boundary; infinite where that lies outside the map."""
+    positions = maps.boundary(grid)[grid.ys >= least_data]
+    if not len(positions):
+        return np.nan
+    middle = float(np.quantile(positions, 0.5, method="lower"))  # a mean of two could be of infinite ones
+    return float(np.interp(middle, np.arange(len(grid.xs)), grid.xs)) if isfinite(middle) else middle
 
 
 def _shift(maps: Maps, of: str, beside: str) -> float:
-    """Cells by which one strategy's training boundary lies right of another's; median over the rows that show it."""
-    (there, _), (here, inside) = (maps.boundary(maps.grids[name]) for name in (of, beside))
-    return float(np.median((there - here)[inside])) if inside.any() else np.nan
+    """Cells by which one strategy's training boundary lies right of another's: median over the rows that show this one.
+
+    The first strategy's boundary is taken to be at the map's end where it lies outside.
+    """
+    there, here = (maps.boundary(maps.grids[name]) for name in (of, beside))
+    shown = np.isfinite(here)
+    ends = np.clip(there, 0.0, len(maps.grids[of].xs) - 1.0)
+    return float(np.median((ends - here)[shown])) if shown.any() else np.nan
 
 
 def _steepest(maps: Maps, name: str) -> float:
