@@ -39,7 +39,10 @@ def changed(default: Any) -> list[Any]:
         return [not default]
     if isinstance(default, int):
         return [default + 1, 1_234_567]
-    return [default / 3 or 1 / 3, default * 0.95 or 0.1] if isinstance(default, float) else []
+    if isinstance(default, str):
+        return []
+    odd = 4 * default / 3 if default > 1 else default / 3 or 1 / 3  # factors above 1 have to stay so
+    return [odd, default * 0.95 or 0.1]
 
 
 def differing() -> list[tuple[MapName, dict[str, Any]]]:

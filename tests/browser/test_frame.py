@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-PAGES = ("Regime map", "Cell", "Jobs", "Methods")
+PAGES = ("Regime map", "Compare", "Cell", "Jobs", "Methods")
 
 
 def test_every_page_is_in_the_navigation_and_opens_without_an_error(server, page):

@@ -64,7 +64,7 @@ def test_every_page_runs_without_an_error_and_without_torch_in_the_process(serve
 
 def test_a_page_opened_first_on_a_fresh_server_comes_through_the_frame(serve, visit):
     (navigation, *_) = visit(serve(), "jobs").of("navigation")
-    assert [page.page_name for page in navigation.app_pages] == ["Regime map", "Cell", "Jobs", "Methods"]
+    assert [page.page_name for page in navigation.app_pages] == ["Regime map", "Compare", "Cell", "Jobs", "Methods"]
     assert navigation.position == Navigation.Position.TOP  # pages found in a folder would go to the sidebar
 
 
