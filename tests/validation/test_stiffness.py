@@ -20,7 +20,7 @@ from sciml_backend.linalg.lanczos import lanczos
 from sciml_backend.linalg.probes import gaussian
 from sciml_backend.models.mlp import MLP
 from sciml_backend.objectives.physics import Physics
-from sciml_backend.problem import Coefficient, Field, Interval, Point, Term
+from sciml_backend.problem import Coefficient, Field, Interval, Point, Problem, Term
 from sciml_backend.schedule import build
 
 ORDERS = (0, 1, 2, 4)
@@ -30,10 +30,11 @@ MODEL = MLP(width=50, depth=2, inputs=1)
 SAMPLES = 200
 
 
-class Operator(Interval):
+class Operator(Problem):
     """∂^p u = ∂^p sin ωπx, with no conditions."""
 
     label, equation = "operator", ""
+    domain, data_axis = Interval.domain, Interval.data_axis
     coefficients = (Coefficient(name="omega", label="ω", low=0.0, high=100.0, axis=OMEGAS),)
 
     def __init__(self, order: int):
@@ -46,9 +47,6 @@ class Operator(Interval):
         k = c["omega"] * pi
         found = u.apply(**{"x" * self.order: 1.0}) if self.order else u.value
         return found - k**self.order * torch.sin(k * u.at["x"] + self.order * pi / 2)
-
-    def boundary(self, u: Field, c: Point) -> Any:
-        raise NotImplementedError
 
     def exact(self, at: Any, c: Any) -> Any:
         return np.sin(c["omega"] * pi * at["x"])
