@@ -42,7 +42,8 @@ class Loss:
     weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def _adapted(self) -> tuple[str, ...]:
+    def adapted(self) -> tuple[str, ...]:
+        """What is made anew while training: points, weights, both or nothing."""
         chosen = {"points": self.sampling, "weights": self.weighting}
         return tuple(kind for kind in KINDS if chosen[kind] == "adaptive")
 
@@ -60,26 +61,26 @@ class Loss:
 
     def trained(self, phase: Strategy[Any]) -> Strategy[Any]:
         """A strategy made to train with these weights and points; one within another adapts within its stages."""
-        if not (self._adapted or self.weights):
+        if not (self.adapted or self.weights):
             return phase
         if isinstance(phase, Outer):
             self._require_free(phase)
-        if self._adapted and isinstance(phase, Outer):
+        if self.adapted and isinstance(phase, Outer):
             return replace(phase, inner=self.trained(phase.inner))  # type: ignore[type-var]
-        rounds = self.rounds if self._adapted else 1
+        rounds = self.rounds if self.adapted else 1
         return Adaptive(
             inner=phase,
             weights=dict(self.weights),
-            adapted=self._adapted,
+            adapted=self.adapted,
             rounds=rounds,
             stage_iterations=self.round_iterations,
         )
 
     def _require_free(self, phase: Outer[Any]) -> None:
         """Raise BadRequest when a strategy does itself what is to be adapted."""
-        if "points" in self._adapted and phase.moves_points:
+        if "points" in self.adapted and phase.moves_points:
             raise BadRequest(f"{phase.label} moves the points itself; choose the sampling uniform or sobol.")
-        if ("weights" in self._adapted or self.weights) and phase.weighs_terms:
+        if ("weights" in self.adapted or self.weights) and phase.weighs_terms:
             raise BadRequest(f"{phase.label} weighs the terms itself; leave the weighting fixed and all weights at 1.")
 
 
@@ -112,7 +113,7 @@ def _check(problem: Problem, loss: Loss) -> None:
         raise BadRequest(f"{problem.label} has no measured values that could be noisy; leave noise at 0.")
     if loss.rounds < 1 or loss.round_iterations < 1:
         raise BadRequest(f"rounds and round_iterations are at least 1, got {loss.rounds} and {loss.round_iterations}.")
-    if loss._adapted and loss.rounds == 1:
+    if loss.adapted and loss.rounds == 1:
         raise BadRequest("In one round nothing is adapted: take at least 2 rounds, or leave points and weights.")
     for name, weight in loss.weights.items():
         if not 0 <= weight < float("inf"):

@@ -183,7 +183,7 @@ def _check_size(model: Model, strategy: str, problem: Problem, settings: Mapping
         if most is not None and model.parameters > most:
             raise BadRequest(
                 f"{phase.label} is for networks of at most {most:,} parameters and this one has {model.parameters:,}; "
-                "take a small one, such as depth=2 and width=20."
+                "take a small one, such as depth=2 and width=10."
             )
 
 
