@@ -109,6 +109,8 @@ def compare(base: Choice, method: Choice, names: tuple[str, ...]) -> Comparison:
             "Improvement", list(GAINS), format_func=GAINS.__getitem__, key="gain", required=True, help=_GAIN
         )
         st.toggle("Perturbed boundaries", key="band", help="Draw both maps' boundaries at all five thresholds.")
+    # Colours go by place and repeat, so those that are compared unless others are chosen come first.
+    names = tuple(sorted(names, key=lambda name: MapName.parse(name).variant != base.name.variant))
     runs = results.runs_at(names, base.source, budget=budget, unit=unit)
     maps = {name: choice.choice(MapName.parse(name), base.source) for name in names}
     thresholds = {name: _thresholds(of if own else base, base, footing) for name, of in maps.items()}
