@@ -9,13 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sciml_backend.loss import Loss
 from sciml_backend.model import Block
+from sciml_backend.run import RunSpec
 from sciml_backend.strategy import Difficulty
 
 Index = Sequence[int] | np.ndarray | Tensor
@@ -26,6 +28,9 @@ TOGETHER = 256
 class Objective(ABC):
     """A loss over (B, P), in one precision on one device."""
 
+    label: ClassVar[str]
+    loss: ClassVar[type[Loss]] = Loss
+    """What can be chosen about it."""
     dtype: torch.dtype
     device: torch.device
     runs: int
@@ -34,6 +39,23 @@ class Objective(ABC):
     """Which arithmetic computes ``value_and_gradient`` (for the record)."""
     chunk: int
     """Points per chunk of that arithmetic, 0 when it does not chunk."""
+
+    @classmethod
+    @abstractmethod
+    def terms_of(cls, problem: Any) -> tuple[str, ...]:
+        """The names of the terms that make the loss of a problem."""
+
+    @classmethod
+    @abstractmethod
+    def sizes(cls, problem: Any, loss: Any) -> dict[str, int]:
+        """What follows from the problem about a model: how many ``inputs`` it has, and ``outputs`` if not one."""
+
+    @classmethod
+    @abstractmethod
+    def build(
+        cls, problem: Any, model: Any, runs: Sequence[RunSpec], *, loss: Any, dtype: torch.dtype, device: str
+    ) -> Self:
+        """The objective of runs that train together."""
 
     @property
     @abstractmethod

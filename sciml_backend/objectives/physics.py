@@ -22,14 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sciml_backend.equation import Array, Equation, Field, Nodes, Point, Term, as_point, grid_points, shape
 from sciml_backend.kernels import build
 from sciml_backend.linalg.polynomial import NotPolynomial, Polynomial
 from sciml_backend.linalg.row_wise import dots
 from sciml_backend.linalg.taylor import StreamPlan, Streams
-from sciml_backend.model import Block, Model
+from sciml_backend.model import Block, FieldModel
 from sciml_backend.objective import TOGETHER, Index, Objective, symmetric
-from sciml_backend.problem import Array, Field, Nodes, Point, Problem, Term, as_point, grid_points, shape
-from sciml_backend.run import BadRequest
+from sciml_backend.objectives._collocation import Collocation
+from sciml_backend.run import BadRequest, RunSpec
 from sciml_backend.strategy import Difficulty
 
 PIECE = {"cpu": 512, "cuda": 65_536}
@@ -59,7 +60,7 @@ class _TermAt:
     def __init__(
         self,
         term: Term,
-        problem: Problem,
+        problem: Equation,
         points: Mapping[str, Array],
         coefficients: Mapping[str, Tensor],
         noise: Array | None,
@@ -130,10 +131,44 @@ class Physics(Objective):
     to the values that the term compares with; ``fused=False`` keeps to the differentiable path.
     """
 
+    label = "Physics-informed loss"
+    loss = Collocation
+
+    @classmethod
+    def terms_of(cls, problem: Equation) -> tuple[str, ...]:
+        return tuple(term.name for term in problem.terms())
+
+    @classmethod
+    def sizes(cls, problem: Equation, loss: Collocation) -> dict[str, int]:
+        return {"inputs": len(problem.domain)}
+
+    @classmethod
+    def build(
+        cls,
+        problem: Equation,
+        model: FieldModel,
+        runs: Sequence[RunSpec],
+        *,
+        loss: Collocation,
+        dtype: torch.dtype,
+        device: str,
+    ) -> Self:
+        first = runs[0]
+        points = loss.points(problem, first.data, data_seed=first.data_seed)
+        return cls(
+            problem,
+            model,
+            coefficients={name: [run.coefficients[name] for run in runs] for name in first.coefficients},
+            points=points,
+            noise=loss.errors(problem, points, data_seed=first.data_seed),
+            dtype=dtype,
+            device=device,
+        )
+
     def __init__(
         self,
-        problem: Problem,
-        model: Model,
+        problem: Equation,
+        model: FieldModel,
         *,
         coefficients: Mapping[str, Sequence[float] | Array],
         points: Mapping[str, Array],
