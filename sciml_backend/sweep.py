@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sciml_backend import catalog
 from sciml_backend import plan as planning
-from sciml_backend.diagnostic import AlongTraining, Diagnostic, TrainingPath
+from sciml_backend.diagnostic import DOUBLE_UP_TO, AlongTraining, Diagnostic, TrainingPath
 from sciml_backend.engine import batches, provenance
 from sciml_backend.engine.train import Outcome, Snapshot
 from sciml_backend.engine.train import train as train_rows
@@ -92,14 +92,16 @@ def train(
     threads: int = 1,
     batch_rows: int | None = None,
     shrink: int = 1,
+    keep_weights: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[RunRecord]]:
     """Train runs in batches and yield the records of each batch; those with most data come first.
 
-    ``batch_rows`` overrides how many runs share a batch, and ``shrink`` divides it. A run that diverges or fails is a
-    record with that status. Runs unfinished when ``should_stop`` says so are left out. Raises BadRequest when the
-    device is missing, a plugin is not the one that was asked for, or a run would not fit into memory.
+    ``batch_rows`` overrides how many runs share a batch, and ``shrink`` divides it. Without ``keep_weights`` the
+    records have none: a diagnostic then trains its run anew. A run that diverges or fails is a record with that status.
+    Runs unfinished when ``should_stop`` says so are left out. Raises BadRequest when the device is missing, a plugin
+    is not the one that was asked for, or a run would not fit into memory.
     """
     provenance.prepare(device, threads=threads)
     for spec in specs:
@@ -112,6 +114,8 @@ def train(
         if should_stop():
             return
         records = _train_batch(batch, device, threads, _reporter(on_progress, done, len(specs), batch), should_stop)
+        if not keep_weights:
+            records = [replace(record, theta_initial=None, theta_final=None) for record in records]
         done += len(records)
         if on_progress is not None:
             on_progress(Progress(done, len(specs)))
@@ -212,7 +216,7 @@ def _record(
         versions=provenance.versions(),
         finished_at=provenance.now(),
         curve=o.curve,
-        theta_initial=to_bytes(start),
+        theta_initial=to_bytes(start) if len(start) <= DOUBLE_UP_TO else None,
         theta_final=to_bytes(o.theta),
         **({} if diverged else errors),
     )
@@ -256,18 +260,24 @@ def diagnose(
     spec: RunSpec,
     kind: str,
     *,
-    theta_initial: bytes,
+    theta_initial: bytes | None,
     theta_final: bytes,
     settings: Mapping[str, Setting] | None = None,
     device: str = "cpu",
     threads: int = 1,
 ) -> Artifact:
-    """Measure one trained run from its weights; raises BadRequest on an unknown diagnostic or setting."""
+    """Measure one trained run from its weights; raises BadRequest on an unknown diagnostic or setting.
+
+    The initial ones follow from the seed where they were not kept.
+    """
     provenance.prepare(device, threads=threads)
     require_present_plugin(spec)
     diagnostic: Diagnostic = catalog.entry("diagnostics", kind).cls.of(settings or {})
-    objective = objective_of([spec], device=device, dtype="float64")
-    before, after = (from_bytes(blob, spec.dtype).to(device, torch.float64) for blob in (theta_initial, theta_final))
+    final = from_bytes(theta_final, spec.dtype)
+    initial = from_bytes(theta_initial, spec.dtype) if theta_initial else initial_weights([spec])[0]
+    dtype = "float64" if final.numel() <= DOUBLE_UP_TO else spec.dtype
+    objective = objective_of([spec], device=device, dtype=dtype)
+    before, after = (theta.to(device, TORCH_DTYPE[dtype]) for theta in (initial, final))
     started = time.perf_counter()
     if isinstance(diagnostic, AlongTraining):
         path = retraced(spec, device=device)

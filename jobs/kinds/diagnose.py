@@ -1,4 +1,4 @@
-"""Compute one diagnostic of one trained cell from its stored weights."""
+"""Compute one diagnostic of one trained cell from its weights."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from sciml_backend.store import spool
 
 
 def run(task: Task, *, report: Report, should_stop: Callable[[], bool]) -> None:
-    """Compute ``task.spec["diagnostic"]``; raises BadRequest when the cell has no stored weights."""
+    """Compute ``task.spec["diagnostic"]``; a cell whose weights were not kept is trained anew for it."""
     (cell,) = task.cells
-    weights = spool.read_weights(cell.cell_id)
-    if weights.initial is None or weights.final is None:
-        raise BadRequest(f"The weights of cell {cell.cell_id} were not kept; train it again to examine it.")
+    device = str(task.spec.get("device", "cpu"))
+    try:
+        weights = spool.read_weights(cell.cell_id)
+    except BadRequest:
+        ((record,),) = sweep.train([cell], device=device)
+        weights = spool.Weights(record.theta_initial, record.theta_final, cell.dtype)
+    if weights.final is None:
+        raise BadRequest(f"Training cell {cell.cell_id} failed ({record.reason}), so there is nothing to examine.")
     artifact = sweep.diagnose(
         cell,
         task.spec["diagnostic"],
         theta_initial=weights.initial,
         theta_final=weights.final,
         settings=task.spec["settings"],
-        device=str(task.spec.get("device", "cpu")),
+        device=device,
     )
     if not should_stop():
         spool.write_artifacts([artifact], paths.spool_new(), batch_id=batch_id(task.job_id, 0))

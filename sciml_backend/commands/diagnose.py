@@ -46,11 +46,11 @@ class Diagnose(Command):
         try:
             initial, final, _ = spool.read_weights(spec.cell_id)
         except BadRequest:
-            say("This run is not stored yet; training it first.")
+            say("The weights of this run are not stored; training it first.")
             (record,) = train(specs, args, folder)
             initial, final = record.theta_initial, record.theta_final
-        if initial is None or final is None:
-            raise BadRequest("This run was stored without its weights; train it again with `run`.")
+        if final is None:
+            raise BadRequest(f"The run failed ({record.reason}), so there is nothing to measure.")
         artifact = sweep.diagnose(
             spec,
             args.what,

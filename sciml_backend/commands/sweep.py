@@ -14,6 +14,9 @@ from sciml_backend import paths
 from sciml_backend.command import Command, add_runs, add_work, out_folder, plan, progress_bar
 from sciml_backend.run import BadRequest, RunRecord, RunSpec
 
+Work = tuple[list[RunSpec], str, int, bool]
+"""A batch, the device, its threads, and whether weights are kept."""
+
 
 class Sweep(Command):
     """Train what is missing of a map, batch by batch; each batch is stored as it ends, so a stopped sweep resumes."""
@@ -24,6 +27,10 @@ class Sweep(Command):
         add_runs(parser, many=True)
         add_work(parser)
         parser.add_argument("--workers", type=int, default=1, help="processes that train side by side (default 1)")
+
+        parser.add_argument(
+            "--no-weights", action="store_true", help="do not keep weights; a diagnostic then trains its run anew"
+        )
 
     def execute(self, args: argparse.Namespace) -> Any:
         from sciml_backend import catalog
@@ -37,7 +44,8 @@ class Sweep(Command):
         known = spool.existing_cells(*([folder] if args.out else []))
         missing = [s for s in specs if s.cell_id not in known]
         axis = catalog.problem(specs[0].problem).axis.name
-        work = [(batch, args.device, args.threads) for batch in batches(missing, device=args.device)]
+        cut = batches(missing, device=args.device)
+        work = [(batch, args.device, args.threads, not args.no_weights) for batch in cut]
         counts: Counter[str] = Counter()
         with progress_bar(len(specs), str(specs[0].map), initial=len(specs) - len(missing)) as bar:
             for records in _trained(work, workers=args.workers):
@@ -61,14 +69,15 @@ class Sweep(Command):
         )
 
 
-def _train(work: tuple[list[RunSpec], str, int]) -> list[RunRecord]:
+def _train(work: Work) -> list[RunRecord]:
     from sciml_backend import sweep
 
-    batch, device, threads = work
-    return [record for records in sweep.train(batch, device=device, threads=threads) for record in records]
+    batch, device, threads, keep = work
+    trained = sweep.train(batch, device=device, threads=threads, keep_weights=keep)
+    return [record for records in trained for record in records]
 
 
-def _trained(work: list[tuple[list[RunSpec], str, int]], *, workers: int) -> Iterator[list[RunRecord]]:
+def _trained(work: list[Work], *, workers: int) -> Iterator[list[RunRecord]]:
     if workers == 1 or len(work) <= 1:
         yield from map(_train, work)
         return

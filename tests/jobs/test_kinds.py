@@ -1,23 +1,22 @@
 """The kinds of jobs on real training: short runs, all the way through the queue."""
 
+import pyarrow.parquet as pq
 import pytest
 
 from jobs import queue
 from jobs.job import State
 from jobs.kind import Task, load
 from jobs.parts import cut
-from sciml_backend import paths
+from sciml_backend import paths, sweep
 from sciml_backend.run import BadRequest, MapName, RunRecord, Status
 from sciml_backend.store import spool
-from sciml_backend.store.batch import read_header
+from sciml_backend.store.batch import ARTIFACTS, read_header
 
 SHORT = {"max_epochs": 2}
 
 
 @pytest.fixture
 def short_runs():
-    from sciml_backend import sweep
-
     def plan(*, data=(100,), seeds=range(2)):
         name = MapName.parse("pinn/convection/lbfgs")
         return sweep.plan(name, coefficients={"beta": [5.0]}, data=data, seeds=list(seeds), settings=SHORT)
@@ -84,13 +83,31 @@ def test_what_is_finished_when_stopped_is_kept_under_a_key_of_its_own(short_runs
     assert set(read_header(file).cells) == {c.cell_id for c in cells if c.data == 200}
 
 
-def test_a_cell_without_weights_cannot_be_examined(short_runs):
+def examine(cell, job_id="JOB"):
     asked = Task(
-        job_id="JOB", attempt=1, kind="diagnose", spec={"diagnostic": "solution", "settings": {}},
-        parts={0: short_runs()[:1]},
-    )  # fmt: skip
-    with pytest.raises(BadRequest, match="has weights; train it first"):
-        load("diagnose").run(asked, report=lambda progress: None, should_stop=lambda: False)
+        job_id=job_id, attempt=1, kind="diagnose", spec={"diagnostic": "solution", "settings": {}}, parts={0: [cell]}
+    )
+    load("diagnose").run(asked, report=lambda progress: None, should_stop=lambda: False)
+
+
+def test_a_cell_whose_weights_were_not_kept_is_trained_anew_to_be_examined(short_runs):
+    (cell, _), found = short_runs(), []
+    for keep in (True, False):
+        ((record,),) = sweep.train([cell], keep_weights=keep)
+        assert (record.theta_final is not None) is (record.theta_initial is not None) is keep
+        spool.write_runs([record], paths.spool_new(), batch_id=f"kept-{keep}", axis="beta")
+        examine(cell, f"JOB-{keep}")
+        (file,) = [path for path in spool.batch_files() if read_header(path).kind == ARTIFACTS]
+        found.append(pq.read_table(file, columns=["numbers"]).to_pylist())
+        for path in spool.batch_files():
+            path.unlink()
+    assert found[0] == found[1]
+
+
+def test_a_cell_that_cannot_be_trained_cannot_be_examined(short_runs, monkeypatch):
+    monkeypatch.setattr("sciml_backend.strategies.lbfgs.LBFGS.init", lambda *_: 1 / 0)
+    with pytest.raises(BadRequest, match="failed .ZeroDivisionError: division by zero., so there is nothing"):
+        examine(short_runs()[0])
 
 
 def test_an_unknown_kind_is_refused():
