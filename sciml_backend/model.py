@@ -46,9 +46,9 @@ class Model(ABC):
     def init(self, seed: int) -> Tensor:
         """Initial weights (P,) in float32, a function of the seed alone."""
 
-    @abstractmethod
     def propagate(self, theta: Tensor, points: Tensor, streams: Streams) -> Tensor:
         """Value and derivative streams at points (n, d), or (B, n, d), as (B, streams, n), by plain torch."""
+        raise NotImplementedError(f"{type(self).__name__} is not a function of single points.")
 
     def fused(
         self, points: Tensor, streams: Streams, residual: Polynomial, *, dtype: torch.dtype
