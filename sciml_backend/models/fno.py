@@ -6,17 +6,29 @@ point. As so few coefficients are kept, they are matrix products with sines and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import pairwise
 from math import pi, prod
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import gelu
 
+from sciml_backend.kernels.fourier_operator import FusedOperator, available
 from sciml_backend.model import Block, Model
 from sciml_backend.run import BadRequest, setting
+
+PIECE = 1 << 14
+"""Grid points, of all samples, that are worked off at a time: what is kept of them for the way back stays in cache."""
+
+
+class Loss(Protocol):
+    """What some samples' outputs (k, outputs, h, w) add to a row's loss."""
+
+    def __call__(self, outputs: Tensor, /, *, row: int, samples: slice) -> Tensor: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,27 @@ class FNO(Model):
         # A fresh copy, because last bits also depend on how a row is aligned.
         return torch.stack([self._row(row.clone(), f) for row, f in zip(theta, own, strict=True)])
 
+    def on_grid(self, h: int, w: int, *, dtype: torch.dtype, device: torch.device, samples: int = 0) -> OnGrid:
+        """What trains fast on one grid; ``samples`` at a time, or as many as stay in cache (0).
+
+        Raises BadRequest when the grid is too small.
+        """
+        self.check(h, w)
+        samples = samples or max(1, PIECE // (h * w))
+        if device.type != "cpu" or not available(self.width, self.hidden):
+            return OnGrid(self, samples, None)
+        fused = FusedOperator(
+            (self.width, *self.hidden, self.outputs),
+            [block.slice.start for block in self.layout],
+            (h, w),
+            inputs=self.inputs,
+            modes=self.modes,
+            layers=self.layers,
+            samples=samples,
+            dtype=dtype,
+        )
+        return OnGrid(self, samples, fused)
+
     def _row(self, theta: Tensor, fields: Tensor) -> Tensor:
         part = {block.name: theta[block.slice].unflatten(0, block.shape) for block in self.layout}
         v = _pointwise(part, "lifting", fields)
@@ -115,6 +148,59 @@ class FNO(Model):
         return _pointwise(part, f"projection_{len(self.hidden)}", v)
 
 
+@dataclass(frozen=True)
+class OnGrid:
+    """A Fourier neural operator on one grid, ``samples`` at a time, with the memory for them; for one thread."""
+
+    model: FNO
+    samples: int
+    fused: FusedOperator | None
+
+    def predict(self, theta: Tensor, fields: Tensor) -> Tensor:
+        """What ``FNO.apply`` gives, without a graph to differentiate."""
+        with torch.no_grad():
+            if self.fused is None:
+                return torch.cat([self.model.apply(theta, f) for f in fields.split(self.samples, dim=-4)], 1)
+            rows = zip(theta.contiguous(), self._own(theta, fields), strict=True)
+            predict = self.fused.predict
+            return torch.stack([torch.cat([predict(t, f) for f in own.split(self.samples)]) for t, own in rows])
+
+    def value_and_gradient(self, theta: Tensor, fields: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+        """Each row's loss (B,) in float64 and its gradient (B, P), for a loss that is a sum over samples.
+
+        ``loss(outputs, row, samples)`` is the scalar that a slice of the samples, whose outputs are (k, outputs, h, w),
+        adds to the loss of a row.
+        """
+        values = torch.zeros(len(theta), dtype=torch.float64, device=theta.device)
+        gradient = torch.zeros_like(theta, memory_format=torch.contiguous_format)
+        step = self._plain if self.fused is None else self._fused
+        for row, own in enumerate(self._own(theta, fields)):
+            weights = theta[row].detach().clone()
+            for at in range(0, len(own), self.samples):
+                samples = slice(at, min(at + self.samples, len(own)))
+                values[row] += step(weights, own[samples], partial(loss, row=row, samples=samples), gradient[row])
+        return values, gradient
+
+    def _own(self, theta: Tensor, fields: Tensor) -> Tensor:
+        """Fields of every row, (B, n, inputs, h, w)."""
+        fields = fields.to(theta.dtype).contiguous()
+        return fields if fields.dim() == 5 else fields.expand(len(theta), *fields.shape)
+
+    def _fused(self, theta: Tensor, fields: Tensor, loss: Callable[[Tensor], Tensor], gradient: Tensor) -> Tensor:
+        assert self.fused is not None
+        outputs = self.fused.forward(theta, fields).requires_grad_()
+        value = loss(outputs)
+        (cotangent,) = torch.autograd.grad(value, outputs)
+        self.fused.backward(theta, fields, cotangent.contiguous(), gradient)
+        return value.detach()
+
+    def _plain(self, theta: Tensor, fields: Tensor, loss: Callable[[Tensor], Tensor], gradient: Tensor) -> Tensor:
+        theta = theta.requires_grad_()
+        value = loss(self.model.apply(theta[None], fields)[0])
+        gradient += torch.autograd.grad(value, theta)[0]
+        return value.detach()
+
+
 def _linear(name: str, n_in: int, n_out: int) -> list[tuple[str, tuple[int, ...]]]:
     return [(f"{name}_weight", (n_out, n_in)), (f"{name}_bias", (n_out,))]
 
@@ -122,7 +208,7 @@ def _linear(name: str, n_in: int, n_out: int) -> list[tuple[str, tuple[int, ...]
 def _pointwise(part: dict[str, Tensor], name: str, v: Tensor) -> Tensor:
     """The linear map of channels (n, in, h, w) to (n, out, h, w) at every point."""
     out: Tensor = part[f"{name}_weight"] @ v.flatten(2) + part[f"{name}_bias"][:, None]
-    return out.unflatten(2, v.shape[2:])
+    return out.reshape(v.shape[0], -1, *v.shape[2:])
 
 
 @cache
