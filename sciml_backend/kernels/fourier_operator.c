@@ -20,6 +20,7 @@
 #include <string.h>
 
 #ifdef __AVX512F__
+#include <immintrin.h>
 #define VECTOR_BYTES 64
 #define TALLEST(wide) ((wide) == 1 ? 16 : (wide) == 2 ? 12 : 6) /* rows of a product's register block */
 #else
@@ -163,6 +164,16 @@ INLINE void NAME(normal)(V x, V *tail, V *bell) {
     }
 }
 #else
+/* 1 / x; a vector's division takes as long as ten products. */
+INLINE V NAME(reciprocal)(V x) {
+#ifdef __AVX512F__
+    V r = (V)_mm512_rcp14_ps((__m512)x);
+    return r + r * (1 - x * r);
+#else
+    return 1 / x;
+#endif
+}
+
 /* tail = bell t p(t) with t = 1 / (1 + 0.32 |x|): p is fitted to the scaled error function to 3.3e-8 of its value. */
 INLINE void NAME(normal)(V x, V *tail, V *bell) {
     const float magic = 12582912.0f, least = -87.0f;
@@ -178,7 +189,7 @@ INLINE void NAME(normal)(V x, V *tail, V *bell) {
     *bell = e * scale;
     static const float d[] = {-0.02108843f, 0.09545561f, -0.1468034f, 0.06543221f, -0.00944491f,
                               0.05868034f,  0.087823f,   0.11462313f, 0.1276609f,  0.12766153f};
-    V t = 1.0f / (size * 0.32f + 1.0f), p = NAME(splat)(d[0]);
+    V t = NAME(reciprocal)(size * 0.32f + 1.0f), p = NAME(splat)(d[0]);
 #pragma GCC unroll 16
     for (int i = 1; i < 10; i++) p = p * t + d[i];
     *tail = *bell * t * p;
@@ -208,7 +219,7 @@ typedef struct {
     const REAL *theta;
     REAL *even, *odd, *waves;                            /* real waves of one sample: (even_h, odd_h or 2m+1; line) */
     REAL *fold, *lines, *halves, *rows;                  /* of one pair of rows */
-    REAL *mixed, *turned, *weight;                       /* coefficients after mixing, and what mixing needs */
+    REAL *mixed, *turned;                                /* coefficients after mixing, and what mixing needs */
     REAL *transposed, *lifting;                          /* a matrix (in, out) */
     REAL *dense[MAX_DENSE], *hidden[MAX_DENSE], *slope[MAX_DENSE], *delta[MAX_DENSE]; /* of the projection, on one row */
     REAL *activations, *slopes, *spectra;                /* kept for the way back, layer by layer */
@@ -243,7 +254,7 @@ static W NAME(work_of)(const operator_t *o, int64_t samples, int64_t keep, const
     w.fold = NAME(take)(&w, base, 4 * w.even_w * c), w.lines = NAME(take)(&w, base, w.line);
     w.halves = NAME(take)(&w, base, 2 * w.even_w * c), w.rows = NAME(take)(&w, base, 2 * w.row);
     w.mixed = NAME(take)(&w, base, w.spectrum);
-    w.turned = NAME(take)(&w, base, 2 * samples * 2 * c), w.weight = NAME(take)(&w, base, 2 * c * c);
+    w.turned = NAME(take)(&w, base, 2 * samples * 2 * c);
     w.transposed = NAME(take)(&w, base, c * c), w.lifting = NAME(take)(&w, base, c * o->inputs);
     for (int64_t d = 0; d + 1 < o->dense; d++) {
         w.dense[d] = NAME(take)(&w, base, o->units[d] * o->units[d + 1]);
@@ -394,7 +405,10 @@ static void NAME(mix)(const W *w, const REAL *weight, const REAL *spectrum) {
     }
 }
 
-/* The way back: mixed, the cotangent of what was mixed, becomes that of the spectrum; adds to the gradient. */
+/* The way back: mixed, the cotangent of what was mixed, becomes that of the spectrum; adds to the gradient.
+ *
+ * Here the weights are transposed, (modes, 2, out, in).
+ */
 static void NAME(mix_back)(const W *w, const REAL *weight, const REAL *spectrum, REAL *gradient) {
     const int64_t c = w->o.width, all = 2 * w->samples, modes = 2 * w->o.modes * w->o.modes;
     for (int64_t mode = 0; mode < modes; mode++, weight += 2 * c * c, gradient += 2 * c * c, spectrum += all * c) {
@@ -406,8 +420,7 @@ static void NAME(mix_back)(const W *w, const REAL *weight, const REAL *spectrum,
                 NAME(store)(to, re), NAME(store)(to + c, im), NAME(store)(to + 2 * c, im), NAME(store)(to + 3 * c, -re);
             }
         NAME(product)(c, all, 2 * c, (M){spectrum, 1, c}, w->turned, 2 * c, gradient, 2 * c, 1);
-        NAME(transpose)(c, 2 * c, weight, 2 * c, w->weight, c);
-        NAME(product)(all, 2 * c, c, (M){w->turned, 2 * c, 1}, w->weight, c, cotangent, c, 0);
+        NAME(product)(all, 2 * c, c, (M){w->turned, 2 * c, 1}, weight, c, cotangent, c, 0);
     }
 }
 
@@ -501,17 +514,22 @@ static void NAME(transposed_matrices)(const W *w) {
                         w->o.units[d + 1]);
 }
 
-/* Gradients of a layer's local map from one row of its cotangent and of its input. */
+/* The gradient of a layer's local matrix from one row of its cotangent and of its input. */
 static void NAME(local_gradient)(const W *w, int64_t l, const REAL *cotangent, const REAL *input, REAL *gradient) {
-    const int64_t c = w->o.width, n = w->o.breadth;
-    NAME(product)(c, n, c, (M){cotangent, 1, c}, input, c, gradient + w->o.at[LOCAL(l)], c, 1);
-    NAME(add_rows)(n, c, cotangent, gradient + w->o.at[LOCAL(l) + 1]);
+    const int64_t c = w->o.width;
+    NAME(product)(c, w->o.breadth, c, (M){cotangent, 1, c}, input, c, gradient + w->o.at[LOCAL(l)], c, 1);
+}
+
+/* Coefficients of a layer's cotangent; its sum over the points, a wave of frequency zero, is the bias's gradient. */
+static void NAME(analyse_cotangent)(const W *w, int64_t l, int64_t sample, REAL *gradient) {
+    const REAL inverse = 1 / (REAL)w->points;
+    NAME(analyse)(w, w->mixed, sample, inverse, 2 * inverse);
+    NAME(add_rows)(1, w->o.width, w->waves, gradient + w->o.at[LOCAL(l) + 1]);
 }
 
 /* The way back through one layer of one sample, whose coefficients' cotangent is in `mixed`. */
 static void NAME(layer_back)(const W *w, int64_t l, int64_t sample, const REAL *fields, REAL *gradient, REAL *lifting) {
     const int64_t c = w->o.width, n = w->o.breadth;
-    const REAL inverse = 1 / (REAL)w->points;
     REAL *field = NAME(slope_of)(w, w->o.layers - 1, sample); /* the cotangent of the layer's outcome, then of its input's */
     NAME(synthesise)(w, w->mixed, sample, 1, 1);
     for (int64_t j = 0; j < w->even_h; j++) {
@@ -533,7 +551,7 @@ static void NAME(layer_back)(const W *w, int64_t l, int64_t sample, const REAL *
         }
         if (l) NAME(analyse_rows)(w, j, rows[0], rows[1]);
     }
-    if (l) NAME(analyse)(w, w->mixed, sample, inverse, 2 * inverse);
+    if (l) NAME(analyse_cotangent)(w, l - 1, sample, gradient);
 }
 
 /* Numbers that a call needs to work in. */
@@ -563,12 +581,13 @@ void NAME(fourier_operator)(const operator_t *o, int64_t samples, int64_t keep, 
     }
 }
 
-/* Adds to `gradient` that of sum cotangent . outputs, after a call that kept what is needed. */
+/* Adds to `gradient` that of sum cotangent . outputs, after a call that kept what is needed; `spectral` has the
+ * layers' spectral weights transposed. */
 void NAME(fourier_operator_back)(const operator_t *o, int64_t samples, const REAL *tables, const REAL *theta,
-                                 const REAL *fields, const REAL *cotangent, REAL *gradient, REAL *work) {
+                                 const REAL *spectral, const REAL *fields, const REAL *cotangent, REAL *gradient,
+                                 REAL *work) {
     const W w = NAME(work_of)(o, samples, 1, tables, theta, work);
     const int64_t last = o->layers - 1, c = o->width;
-    const REAL inverse = 1 / (REAL)w.points;
     NAME(transposed_matrices)(&w);
     for (int64_t s = 0; s < samples; s++) {
         REAL *field = NAME(slope_of)(&w, last, s);
@@ -582,11 +601,12 @@ void NAME(fourier_operator_back)(const operator_t *o, int64_t samples, const REA
             }
             NAME(analyse_rows)(&w, j, rows[0], rows[1]);
         }
-        NAME(analyse)(&w, w.mixed, s, inverse, 2 * inverse);
+        NAME(analyse_cotangent)(&w, last, s, gradient);
     }
     memset(w.lifting, 0, o->inputs * c * sizeof(REAL));
     for (int64_t l = last; l >= 0; l--) {
-        NAME(mix_back)(&w, NAME(block_of)(&w, SPECTRAL(l)), NAME(spectrum_of)(&w, l), gradient + o->at[SPECTRAL(l)]);
+        NAME(mix_back)(&w, spectral + l * 4 * o->modes * o->modes * c * c, NAME(spectrum_of)(&w, l),
+                       gradient + o->at[SPECTRAL(l)]);
         for (int64_t s = 0; s < samples; s++)
             NAME(layer_back)(&w, l, s, fields + s * o->inputs * w.points, gradient, w.lifting);
     }

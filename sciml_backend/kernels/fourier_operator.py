@@ -48,8 +48,8 @@ class FusedOperator:
     """A Fourier neural operator on one grid (h, w), for up to ``samples`` samples of one network at a time.
 
     ``units`` are the width, the projection's hidden units and the outputs; ``at`` is where each block of theta begins,
-    in the order of ``FNO.layout``. It owns the memory that it works in, ``bytes`` of it, which also holds what ``backward``
-    needs of the latest ``forward``.
+    in the order of ``FNO.layout``. It owns the memory that it works in, which also holds what ``backward`` needs of
+    the latest ``forward``; ``bytes`` of it.
     """
 
     def __init__(
@@ -95,31 +95,42 @@ class FusedOperator:
         """What it holds in memory."""
         return self._work.nbytes + self._tables.nbytes
 
-    def forward(self, theta: Tensor, fields: Tensor) -> Tensor:
-        """Outputs (n, outputs, h, w) of fields (n, inputs, h, w), n ≤ ``samples``, for theta (P,); all contiguous."""
-        return self._outputs(theta, fields, keep=True)
+    def load(self, theta: Tensor) -> None:
+        """The weights (P,) of the calls that follow."""
+        self._theta = theta.contiguous()
+        self._transposed: Tensor | None = None
 
-    def predict(self, theta: Tensor, fields: Tensor) -> Tensor:
+    def forward(self, fields: Tensor) -> Tensor:
+        """Outputs (n, outputs, h, w) of contiguous fields (n, inputs, h, w), n ≤ ``samples``."""
+        return self._outputs(fields, keep=True)
+
+    def predict(self, fields: Tensor) -> Tensor:
         """The same, where no ``backward`` is to follow."""
-        return self._outputs(theta, fields, keep=False)
+        return self._outputs(fields, keep=False)
 
-    def _outputs(self, theta: Tensor, fields: Tensor, *, keep: bool) -> Tensor:
+    def _outputs(self, fields: Tensor, *, keep: bool) -> Tensor:
         out = torch.empty(len(fields), self.outputs, *self.grid, dtype=self.dtype)
         self._forward(
             ctypes.byref(self._operator),
             _INT(len(fields)),
             _INT(keep),
-            *(_pointer(t) for t in (self._tables, theta, fields, out, self._work)),
+            *(_pointer(t) for t in (self._tables, self._theta, fields, out, self._work)),
         )
         return out
 
-    def backward(self, theta: Tensor, fields: Tensor, cotangent: Tensor, gradient: Tensor) -> None:
+    def backward(self, fields: Tensor, cotangent: Tensor, gradient: Tensor) -> None:
         """Add to ``gradient`` (P,) that of Σ cotangent · outputs, right after ``forward`` of the same fields."""
-        self._backward(
-            ctypes.byref(self._operator),
-            _INT(len(fields)),
-            *(_pointer(t) for t in (self._tables, theta, fields, cotangent, gradient, self._work)),
-        )
+        if self._transposed is None:
+            self._transposed = self._spectral()
+        tensors = (self._tables, self._theta, self._transposed, fields, cotangent, gradient, self._work)
+        self._backward(ctypes.byref(self._operator), _INT(len(fields)), *(_pointer(t) for t in tensors))
+
+    def _spectral(self) -> Tensor:
+        """The layers' spectral weights, (layers, modes, 2 · out, in)."""
+        o = self._operator
+        modes, starts = 2 * o.modes**2, self._at[2 : 2 + 3 * o.layers : 3].tolist()
+        blocks = [self._theta[at : at + modes * 2 * o.width**2].view(modes, o.width, -1).mT for at in starts]
+        return torch.stack(blocks).contiguous()
 
 
 def _angles(positions: range, frequencies: range, n: int) -> Tensor:

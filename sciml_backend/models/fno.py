@@ -21,14 +21,14 @@ from sciml_backend.kernels.fourier_operator import FusedOperator, available
 from sciml_backend.model import Block, Model
 from sciml_backend.run import BadRequest, setting
 
-PIECE = 1 << 14
-"""Grid points, of all samples, that are worked off at a time: what is kept of them for the way back stays in cache."""
+PIECE = 8
+"""Samples that are trained on at a time. Fewer read the weights too often, more fall out of the cache."""
 
 
 class Loss(Protocol):
     """What some samples' outputs (k, outputs, h, w) add to a row's loss."""
 
-    def __call__(self, outputs: Tensor, /, *, row: int, samples: slice) -> Tensor: ...  # noqa: D102
+    def __call__(self, outputs: Tensor, /, *, row: int, samples: slice) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,12 @@ class FNO(Model):
         # A fresh copy, because last bits also depend on how a row is aligned.
         return torch.stack([self._row(row.clone(), f) for row, f in zip(theta, own, strict=True)])
 
-    def on_grid(self, h: int, w: int, *, dtype: torch.dtype, device: torch.device, samples: int = 0) -> OnGrid:
-        """What trains fast on one grid; ``samples`` at a time, or as many as stay in cache (0).
-
-        Raises BadRequest when the grid is too small.
-        """
+    def on_grid(self, h: int, w: int, *, dtype: torch.dtype, device: torch.device, samples: int = PIECE) -> OnGrid:
+        """What trains fast on one grid, so many samples at a time; raises BadRequest when the grid is too small."""
         self.check(h, w)
-        samples = samples or max(1, PIECE // (h * w))
+        weights = 4 * self.parameters * dtype.itemsize  # they themselves, a copy, one transposed, the gradient
         if device.type != "cpu" or not available(self.width, self.hidden):
-            return OnGrid(self, samples, None)
+            return OnGrid(self, samples, weights + self.memory(samples, h, w, dtype.itemsize), None)
         fused = FusedOperator(
             (self.width, *self.hidden, self.outputs),
             [block.slice.start for block in self.layout],
@@ -135,7 +132,15 @@ class FNO(Model):
             samples=samples,
             dtype=dtype,
         )
-        return OnGrid(self, samples, fused)
+        return OnGrid(self, samples, weights + fused.bytes, fused)
+
+    def memory(self, samples: int, h: int, w: int, itemsize: int, *, products: bool = False) -> int:
+        """Bytes that ``apply`` and its gradient, or (``products``) a Hessian product, take beside the weights.
+
+        A bound from measurements: 8 fields a layer and 4 for each hidden layer of the projection; twice that again.
+        """
+        fields = 8 * self.layers * self.width + 4 * sum(self.hidden)
+        return (2 if products else 1) * fields * samples * h * w * itemsize
 
     def _row(self, theta: Tensor, fields: Tensor) -> Tensor:
         part = {block.name: theta[block.slice].unflatten(0, block.shape) for block in self.layout}
@@ -150,10 +155,14 @@ class FNO(Model):
 
 @dataclass(frozen=True)
 class OnGrid:
-    """A Fourier neural operator on one grid, ``samples`` at a time, with the memory for them; for one thread."""
+    """A Fourier neural operator on one grid, ``samples`` at a time; ``bytes`` is all that a step takes beside the data.
+
+    It works in memory of its own, which later calls use again: an object for each thread.
+    """
 
     model: FNO
     samples: int
+    bytes: int
     fused: FusedOperator | None
 
     def predict(self, theta: Tensor, fields: Tensor) -> Tensor:
@@ -161,9 +170,11 @@ class OnGrid:
         with torch.no_grad():
             if self.fused is None:
                 return torch.cat([self.model.apply(theta, f) for f in fields.split(self.samples, dim=-4)], 1)
-            rows = zip(theta.contiguous(), self._own(theta, fields), strict=True)
-            predict = self.fused.predict
-            return torch.stack([torch.cat([predict(t, f) for f in own.split(self.samples)]) for t, own in rows])
+            out = []
+            for row, own in zip(theta, self._own(theta, fields), strict=True):
+                self.fused.load(row)
+                out.append(torch.cat([self.fused.predict(f) for f in own.split(self.samples)]))
+            return torch.stack(out)
 
     def value_and_gradient(self, theta: Tensor, fields: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
         """Each row's loss (B,) in float64 and its gradient (B, P), for a loss that is a sum over samples.
@@ -176,6 +187,8 @@ class OnGrid:
         step = self._plain if self.fused is None else self._fused
         for row, own in enumerate(self._own(theta, fields)):
             weights = theta[row].detach().clone()
+            if self.fused is not None:
+                self.fused.load(weights)
             for at in range(0, len(own), self.samples):
                 samples = slice(at, min(at + self.samples, len(own)))
                 values[row] += step(weights, own[samples], partial(loss, row=row, samples=samples), gradient[row])
@@ -188,10 +201,10 @@ class OnGrid:
 
     def _fused(self, theta: Tensor, fields: Tensor, loss: Callable[[Tensor], Tensor], gradient: Tensor) -> Tensor:
         assert self.fused is not None
-        outputs = self.fused.forward(theta, fields).requires_grad_()
+        outputs = self.fused.forward(fields).requires_grad_()
         value = loss(outputs)
         (cotangent,) = torch.autograd.grad(value, outputs)
-        self.fused.backward(theta, fields, cotangent.contiguous(), gradient)
+        self.fused.backward(fields, cotangent.contiguous(), gradient)
         return value.detach()
 
     def _plain(self, theta: Tensor, fields: Tensor, loss: Callable[[Tensor], Tensor], gradient: Tensor) -> Tensor:

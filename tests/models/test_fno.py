@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import cos, pi, sin
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 
 from sciml_backend.benchmarks.textbook import TextbookFNO
-from sciml_backend.models.fno import FNO
+from sciml_backend.kernels import build
+from sciml_backend.models.fno import FNO, OnGrid
 from sciml_backend.run import BadRequest
 
 SMALL = FNO(modes=3, width=16, layers=3, projection=32, second_projection=16, inputs=2, outputs=2)
@@ -140,3 +142,81 @@ def test_a_grid_without_the_kept_frequencies_is_refused():
         FNO().apply(FNO().init(0)[None], torch.zeros(1, 4, 32, 31))
     with pytest.raises(BadRequest, match="got layers=0"):
         FNO(layers=0)
+
+
+def on_grid(model: FNO, h: int, w: int, dtype: torch.dtype = torch.float64, samples: int = 2) -> OnGrid:
+    return model.on_grid(h, w, dtype=dtype, device=torch.device("cpu"), samples=samples)
+
+
+compiled = pytest.mark.skipif(build.library("fourier_operator") is None, reason="no compiler")
+PAIRS = [SMALL, replace(SMALL, second_projection=0, layers=1), FNO(modes=4, width=32, inputs=3, second_projection=48)]
+
+
+@compiled
+@pytest.mark.parametrize("model", PAIRS)
+@pytest.mark.parametrize("grid", [(8, 8), (11, 14), (16, 9)])
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_the_kernel_does_what_plain_torch_does(model, grid, dtype, within):
+    """Five samples in pieces of two, a row each with its own loss; every block's gradient by itself."""
+    theta, wanted = weights(model, 0, 1).to(dtype), drawn(5, model.outputs, *grid, seed=3).to(dtype)
+    fields = drawn(2, 5, model.inputs, *grid).to(dtype)
+    fast = on_grid(model, *grid, dtype)
+    assert fast.fused is not None
+    plain = replace(fast, fused=None)
+
+    def loss(outputs: Tensor, *, row: int, samples: slice) -> Tensor:
+        return (outputs - wanted[samples]).square().sum() * (row + 1)
+
+    for on in (fast, plain):
+        assert relative(on.predict(theta, fields), model.apply(theta, fields)) < within
+    (value, gradient), (value_plain, gradient_plain) = (
+        on.value_and_gradient(theta, fields, loss) for on in (fast, plain)
+    )
+    assert relative(value, value_plain) < within
+    for block in model.layout:
+        for row in range(2):
+            assert relative(gradient[row, block.slice], gradient_plain[row, block.slice]) < within, block.name
+
+
+@pytest.mark.parametrize("fused", [pytest.param(True, marks=compiled), False])
+def test_a_training_step_is_the_same_every_time_and_in_every_batch_of_rows(fused):
+    theta, fields = weights(SMALL, 0, 1, 2).float(), drawn(5, 2, 9, 12).float()
+
+    def gradient(rows: slice) -> Tensor:
+        on = on_grid(SMALL, 9, 12, torch.float32)
+        on = on if fused else replace(on, fused=None)
+        return on.value_and_gradient(theta[rows], fields, lambda u, row, samples: u.square().sum())[1]
+
+    together = gradient(slice(None))
+    assert torch.equal(together, gradient(slice(None)))
+    for row in range(3):
+        assert torch.equal(together[row : row + 1], gradient(slice(row, row + 1)))
+
+
+@compiled
+def test_gelu_and_its_slope_are_as_exact_as_torchs():
+    """One channel carries x through; the others are zero. In float, from the far tail to the far end."""
+    model = FNO(modes=1, width=16, layers=2, projection=16, inputs=1)
+    first, out = torch.zeros(16), torch.zeros(16)
+    first[0] = out[0] = 1.0
+    theta = linear(
+        model,
+        lifting_weight=first,
+        local_0_weight=torch.eye(16),
+        local_1_weight=torch.eye(16),
+        projection_0_weight=torch.eye(16),
+        projection_0_bias=torch.full((16,), 30.0),  # gelu(30 + x) = 30 + x
+        projection_1_weight=out,
+        projection_1_bias=torch.tensor([-30.0]),
+    ).float()
+    x = torch.linspace(-12, 12, 64 * 64).reshape(1, 1, 64, 64)
+    found = on_grid(model, 64, 64, torch.float32).predict(theta, x)[0].double()
+    assert float((found - torch.nn.functional.gelu(x.double())).abs().max()) < 3e-6  # 30 + x rounds to 1.9e-6
+
+
+@compiled
+def test_a_step_works_in_the_memory_it_states():
+    small, large = (on_grid(SMALL, 32, 32, samples=n) for n in (2, 8))
+    fields = 2 * SMALL.layers * 16 + 1  # activations, slopes or cotangents, spectra
+    assert 6 * fields * 32**2 * 8 < large.bytes - small.bytes < 1.3 * 6 * fields * 32**2 * 8
+    assert SMALL.memory(2, 32, 32, 8, products=True) == 2 * SMALL.memory(2, 32, 32, 8) > small.bytes
