@@ -1,15 +1,20 @@
-"""The textbook PINN, as the reference to be faster than: one network, nested ``autograd.grad``, ``torch.optim.LBFGS``.
+"""The textbook models, as the reference to be faster than.
 
+The PINN is one network with nested ``autograd.grad`` and ``torch.optim.LBFGS``, the Fourier neural operator
+``torch.fft`` and complex weights.
 ``python -m sciml_backend.benchmarks.textbook BETA N_F SEED`` trains one convection cell and prints its loss.
 """
 
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import gelu
 
+from sciml_backend.models.fno import FNO
 from sciml_backend.models.mlp import MLP
 from sciml_backend.problems.convection import Convection
 
@@ -76,6 +81,83 @@ class TextbookConvection:
             if idle == 3:
                 break
         return before, int(optimiser.state[optimiser._params[0]]["n_iter"])
+
+
+class TextbookSpectral(nn.Module):
+    """A spectral convolution by ``rfft2``, complex weights and ``irfft2``."""
+
+    def __init__(self, width: int, modes: int, dtype: torch.dtype):
+        super().__init__()
+        self.modes = modes
+        shape = (width, width, modes, modes)
+        self.positive = nn.Parameter(torch.rand(shape, dtype=dtype.to_complex()) / width**2)
+        self.negative = nn.Parameter(torch.rand(shape, dtype=dtype.to_complex()) / width**2)
+
+    def forward(self, v: Tensor) -> Tensor:
+        n, c, h, w = v.shape
+        m, transformed = self.modes, torch.fft.rfft2(v)
+        kept = torch.zeros(n, c, h, w // 2 + 1, dtype=transformed.dtype)
+        kept[:, :, :m, :m] = torch.einsum("bixy,ioxy->boxy", transformed[:, :, :m, :m], self.positive)
+        kept[:, :, -m:, :m] = torch.einsum("bixy,ioxy->boxy", transformed[:, :, -m:, :m], self.negative)
+        out: Tensor = torch.fft.irfft2(kept, s=(h, w))
+        return out
+
+
+class TextbookFNO(nn.Module):
+    """The Fourier neural operator as it is usually written, with the weights of a row of ``FNO``'s theta."""
+
+    def __init__(self, model: FNO, theta: Tensor):
+        super().__init__()
+        self.model, width, dtype = model, model.width, theta.dtype
+        self.lifting = nn.Linear(model.inputs, width, dtype=dtype)
+        self.spectral = nn.ModuleList(TextbookSpectral(width, model.modes, dtype) for _ in range(model.layers))
+        self.local = nn.ModuleList(nn.Conv2d(width, width, 1, dtype=dtype) for _ in range(model.layers))
+        sizes = pairwise((width, *model.hidden, model.outputs))
+        self.projection = nn.ModuleList(nn.Linear(i, o, dtype=dtype) for i, o in sizes)
+        with torch.no_grad():
+            for block, parameter in zip(model.layout, self._in_order(), strict=True):
+                values = theta[block.slice].reshape(block.shape)
+                for target, found in zip(parameter, _as_textbook(values), strict=True):
+                    target.copy_(found.reshape(target.shape))
+
+    def _in_order(self) -> list[tuple[Tensor, ...]]:
+        """Parameters in the order of the model's layout."""
+        out: list[tuple[Tensor, ...]] = [(p,) for p in self.lifting.parameters()]
+        for spectral, local in zip(self.spectral, self.local, strict=True):
+            out += [tuple(spectral.parameters()), *((p,) for p in local.parameters())]
+        return out + [(p,) for p in self.projection.parameters()]
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """Fields (n, inputs, h, w) to (n, outputs, h, w)."""
+        v = self.lifting(fields.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        for i, (spectral, local) in enumerate(zip(self.spectral, self.local, strict=True)):
+            v = spectral(v) + local(v)
+            v = gelu(v) if i < len(self.local) - 1 else v
+        v = v.permute(0, 2, 3, 1)
+        for linear in self.projection[:-1]:
+            v = gelu(linear(v))
+        out: Tensor = self.projection[-1](v).permute(0, 3, 1, 2)
+        return out
+
+    def gradient(self) -> Tensor:
+        """The parameters' ``grad`` as a row of theta."""
+        parts = zip(self.model.layout, self._in_order(), strict=True)
+        return torch.cat([_as_block(p, block.shape).flatten() for block, p in parts])
+
+
+def _as_textbook(values: Tensor) -> tuple[Tensor, ...]:
+    """A block of ``FNO`` as parameters: complex (in, out, modes, modes) for either sign of the rows' frequencies."""
+    if values.dim() < 6:
+        return (values,)
+    return tuple(torch.complex(*half.permute(3, 2, 4, 0, 1)) for half in values)
+
+
+def _as_block(parameters: tuple[Tensor, ...], shape: tuple[int, ...]) -> Tensor:
+    """The other way round, for gradients."""
+    grads = [p.grad for p in parameters if p.grad is not None]
+    if len(shape) < 6:
+        return grads[0].reshape(shape)
+    return torch.stack([torch.view_as_real(g).permute(2, 3, 0, 4, 1) for g in grads])
 
 
 if __name__ == "__main__":

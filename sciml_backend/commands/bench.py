@@ -10,12 +10,15 @@ from sciml_backend.run import BadRequest
 
 
 class Bench(Command):
-    """Measure the engine beside the textbook PINN, the store, or what a run of each map costs here."""
+    """Measure the engine beside the textbook PINN, ``fno`` beside its own, the store, or what a run of a map costs."""
 
-    help = "measure the engine beside the textbook PINN, the store, or (cost) what a run of each map costs here"
+    help = (
+        "measure the engine beside the textbook PINN, fno beside the textbook's, the store, "
+        "or (cost) what a run of each map costs here"
+    )
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("what", nargs="?", choices=("engine", "store", "cost"), default="engine")
+        parser.add_argument("what", nargs="?", choices=("engine", "fno", "store", "cost"), default="engine")
         parser.add_argument("--quick", action="store_true", help="fewer rounds and rows")
         parser.add_argument("--rows", type=int, help="runs in the store that is measured (default: 1,000,000)")
 
@@ -31,6 +34,10 @@ class Bench(Command):
             from sciml_backend.benchmarks.cost import write
 
             return {"cost": write()}
+        if args.what == "fno":
+            from sciml_backend.benchmarks.operators import steps
+
+            return {"fno": steps(rounds=3 if args.quick else 9)}
         from sciml_backend.benchmarks.engine import report
 
         return report(quick=args.quick)
@@ -41,6 +48,8 @@ class Bench(Command):
         if "cost" in result:
             names = ("map", "seconds_fixed", "seconds_per_point", "iterations")
             return table([{"map": name, **cost} for name, cost in result["cost"].items()], names)
+        if "fno" in result:
+            return table(result["fno"], tuple(result["fno"][0]))
         columns = ("data", "rows", "textbook_ms", "ours_ms", "times_faster", "gflops")
         step, run = result["iteration"], result["run"]
         return "\n".join(

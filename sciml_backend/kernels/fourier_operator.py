@@ -1,0 +1,150 @@
+"""The fused Fourier neural operator: outputs and gradient of a few samples at a time, in one C call each way."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from math import pi
+
+import torch
+from torch import Tensor
+
+from sciml_backend.kernels import build
+
+NAME = "fourier_operator"
+CHANNELS_MULTIPLE = 16
+"""Channels and hidden units fill whole vectors."""
+MAX_HIDDEN = 2
+
+_INT = ctypes.c_int64
+
+
+class _Operator(ctypes.Structure):
+    _fields_ = [
+        ("inputs", _INT),
+        ("outputs", _INT),
+        ("width", _INT),
+        ("modes", _INT),
+        ("layers", _INT),
+        ("dense", _INT),
+        ("units", _INT * (MAX_HIDDEN + 2)),
+        ("height", _INT),
+        ("breadth", _INT),
+        ("at", ctypes.c_void_p),
+    ]
+
+
+def available(width: int, hidden: Sequence[int]) -> bool:
+    """Whether the kernel could be compiled here and can do a network of this width and these hidden units."""
+    whole = all(n % CHANNELS_MULTIPLE == 0 for n in (width, *hidden))
+    return whole and 1 <= len(hidden) <= MAX_HIDDEN and build.library(NAME) is not None
+
+
+def _pointer(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+class FusedOperator:
+    """A Fourier neural operator on one grid (h, w), for up to ``samples`` samples of one network at a time.
+
+    ``units`` are the width, the projection's hidden units and the outputs; ``at`` is where each block of theta begins,
+    in the order of ``FNO.layout``. It owns the memory that it works in, which also holds what ``backward`` needs of
+    the latest ``forward``; ``bytes`` of it.
+    """
+
+    def __init__(
+        self,
+        units: Sequence[int],
+        at: Sequence[int],
+        grid: tuple[int, int],
+        *,
+        inputs: int,
+        modes: int,
+        layers: int,
+        samples: int,
+        dtype: torch.dtype,
+    ):
+        library = build.library(NAME)
+        if library is None:
+            raise RuntimeError("The kernel needs a C compiler; use the differentiable path instead.")
+        self.grid, self.samples, self.dtype = grid, samples, dtype
+        self.outputs = units[-1]
+        self._at = torch.tensor(list(at), dtype=torch.int64)
+        self._operator = _Operator(
+            inputs=inputs,
+            outputs=units[-1],
+            width=units[0],
+            modes=modes,
+            layers=layers,
+            dense=len(units) - 1,
+            units=(_INT * (MAX_HIDDEN + 2))(*units),
+            height=grid[0],
+            breadth=grid[1],
+            at=self._at.data_ptr(),
+        )
+        self._tables = _tables(*grid, modes).to(dtype)
+        suffix = "float64" if dtype == torch.float64 else "float32"
+        size = getattr(library, f"{NAME}_size_{suffix}")
+        size.restype = _INT
+        self._forward, self._backward = (getattr(library, f"{NAME}{way}_{suffix}") for way in ("", "_back"))
+        self._forward.restype = self._backward.restype = None
+        self._work = torch.empty(size(ctypes.byref(self._operator), _INT(samples), _INT(1)), dtype=dtype)
+
+    @property
+    def bytes(self) -> int:
+        """What it holds in memory."""
+        return self._work.nbytes + self._tables.nbytes
+
+    def load(self, theta: Tensor) -> None:
+        """The weights (P,) of the calls that follow."""
+        self._theta = theta.contiguous()
+        self._transposed: Tensor | None = None
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """Outputs (n, outputs, h, w) of contiguous fields (n, inputs, h, w), n ≤ ``samples``."""
+        return self._outputs(fields, keep=True)
+
+    def predict(self, fields: Tensor) -> Tensor:
+        """The same, where no ``backward`` is to follow."""
+        return self._outputs(fields, keep=False)
+
+    def _outputs(self, fields: Tensor, *, keep: bool) -> Tensor:
+        out = torch.empty(len(fields), self.outputs, *self.grid, dtype=self.dtype)
+        self._forward(
+            ctypes.byref(self._operator),
+            _INT(len(fields)),
+            _INT(keep),
+            *(_pointer(t) for t in (self._tables, self._theta, fields, out, self._work)),
+        )
+        return out
+
+    def backward(self, fields: Tensor, cotangent: Tensor, gradient: Tensor) -> None:
+        """Add to ``gradient`` (P,) that of Σ cotangent · outputs, right after ``forward`` of the same fields."""
+        if self._transposed is None:
+            self._transposed = self._spectral()
+        tensors = (self._tables, self._theta, self._transposed, fields, cotangent, gradient, self._work)
+        self._backward(ctypes.byref(self._operator), _INT(len(fields)), *(_pointer(t) for t in tensors))
+
+    def _spectral(self) -> Tensor:
+        """The layers' spectral weights, (layers, modes, 2 · out, in)."""
+        o = self._operator
+        modes, starts = 2 * o.modes**2, self._at[2 : 2 + 3 * o.layers : 3].tolist()
+        blocks = [self._theta[at : at + modes * 2 * o.width**2].view(modes, o.width, -1).mT for at in starts]
+        return torch.stack(blocks).contiguous()
+
+
+def _angles(positions: range, frequencies: range, n: int) -> Tensor:
+    """2πjk/n, whole turns taken off first, frequency fastest."""
+    turns = torch.tensor(positions)[:, None] * torch.tensor(frequencies) % n
+    return turns.double().flatten() * (2 * pi / n)
+
+
+def _tables(h: int, w: int, modes: int) -> Tensor:
+    """Cosines and sines of the first axis, then of the second: of half the points, as the others mirror them."""
+    parts = [
+        _angles(range(h // 2 + 1), range(modes + 1), h).cos(),
+        _angles(range(1, (h + 1) // 2), range(1, modes + 1), h).sin(),
+        _angles(range(w // 2 + 1), range(modes), w).cos(),
+        _angles(range(1, (w + 1) // 2), range(modes), w).sin(),
+    ]
+    return torch.cat(parts)
