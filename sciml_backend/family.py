@@ -42,6 +42,20 @@ class Family:
         return {**self.loss_settings, **self.strategy_settings.get(strategy, {})}
 
 
+VECTOR_FIELD: Settings = {"width": 16, "depth": 3, "start": "uniform"}
+"""The network of arXiv 2605.29153, Appendix C: 16-16-16."""
+SAMPLES_IN_TURN: Settings = {"steps": 7800, "batch": 32, "growth": 1.0, "schedule": "exponential", "final": 0.995**600}
+"""600 epochs of 13 batches, the rate 0.995 of what it was after each."""
+ONCE: Settings = {"history": 50, "max_epochs": 1, "epoch_iterations": 1000, "epoch_evaluations": 1250}
+"""L-BFGS until a tolerance ends it."""
+STAGE: Settings = {"inner.history": 50, "inner.epoch_iterations": 500, "inner.epoch_evaluations": 625}
+AFTER_BOTH: Settings = {
+    **{f"adam.{name}": value for name, value in SAMPLES_IN_TURN.items()},
+    **{f"lbfgs.{name}": value for name, value in ONCE.items()},
+    **{"rank": 10, "steps": 500},
+}
+"""NNCG after Adam and L-BFGS."""
+
 FAMILIES = {
     family.identifier: family
     for family in (
@@ -59,6 +73,52 @@ FAMILIES = {
             objective="physics",
             label="MLP",
             doc="Regression: a perceptron fitted to samples of a function by their mean square error alone.",
+        ),
+        Family(
+            identifier="node",
+            model="mlp",
+            objective="trajectory",
+            label="NODE",
+            doc="Neural ordinary differential equation: a perceptron as vector field, trained to go from each point of "
+            "a trajectory to the next one (Chen, Rubanova, Bettencourt and Duvenaud, 2018).",
+            model_settings=VECTOR_FIELD,
+            loss_settings={"state": "sphere"},
+            strategy_settings={
+                "adam": SAMPLES_IN_TURN,
+                "sgd": SAMPLES_IN_TURN,
+                "lbfgs": ONCE,
+                "nncg": AFTER_BOTH,
+                "cl": {"lessons": 59, **STAGE},
+            },
+            strategies=(
+                *("sgd", "adam", "lbfgs", "cl", "nncg", "hybrid"),
+                *("newton", "saddle_free_newton", "trust_region", "gauss_newton"),
+            ),
+            ragged=True,
+            rows=256,
+        ),
+        Family(
+            identifier="pinode",
+            model="mlp",
+            objective="trajectory_and_physics",
+            label="PINODE",
+            doc="Physics-informed neural ordinary differential equation: the vector field is to satisfy the equation "
+            "at the trajectory's points too.",
+            model_settings=VECTOR_FIELD,
+            strategy_settings={
+                "adam": SAMPLES_IN_TURN,
+                "sgd": SAMPLES_IN_TURN,
+                "lbfgs": ONCE,
+                "alm": {"penalty": 1.0, "growth": 1.05, "objective": 10.0, "constrained": "physics", **STAGE},
+                "nncg": AFTER_BOTH,
+                "cl": {"lessons": 59, **STAGE},
+            },
+            strategies=(
+                *("sgd", "adam", "lbfgs", "alm", "cl", "nncg", "hybrid"),
+                *("newton", "saddle_free_newton", "trust_region", "gauss_newton"),
+            ),
+            ragged=True,
+            rows=256,
         ),
     )
 }

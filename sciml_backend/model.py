@@ -44,6 +44,11 @@ class Model(ABC):
         """P, the length of a row of theta."""
         return int(self.layout[-1].slice.stop)
 
+    @property
+    def widths(self) -> tuple[int, ...] | None:
+        """From input to output, of a plain tanh perceptron, which kernels know; None of any other network."""
+        return None
+
     @abstractmethod
     def init(self, seed: int) -> Tensor:
         """Initial weights (P,) in float32, a function of the seed alone."""

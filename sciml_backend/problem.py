@@ -23,6 +23,8 @@ class Coefficient:
     high: float
     default: float | None = None
     axis: tuple[float, ...] = ()
+    easiest: float = 0.0
+    """Where a curriculum in it starts."""
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ def _record(
 ) -> RunRecord:
     own = objective.rows([o.row])
     theta = o.theta[None]
-    loss = float(own.value(theta)[0])
+    loss = float(own.training_error(theta)[0])
     errors: dict[str, Any] = {name: finite(float(value[0])) for name, value in own.errors(theta, heldout=True).items()}
     diverged = o.status is Status.DIVERGED
     return RunRecord(

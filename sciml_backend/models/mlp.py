@@ -55,6 +55,10 @@ class MLP(FieldModel):
         """Widths from input to output."""
         return (2 * self.features or self.inputs, *[self.width] * self.depth, self.outputs)
 
+    @property
+    def widths(self) -> tuple[int, ...] | None:
+        return None if self.features else self.sizes
+
     @cached_property
     def _blocks(self) -> tuple[Block, ...]:
         blocks, at = [], 0
