@@ -23,6 +23,7 @@ class Family:
     ``model_settings``, ``loss_settings`` and ``strategy_settings`` (by strategy) replace the defaults that model, loss
     and strategies have. ``strategies`` are those that the family can be trained with, all of them when empty. Runs of a
     ``ragged`` family train together whatever their amount of data; ``rows`` of them share a batch on a CPU core.
+    ``metrics`` say what the numbers of a run mean, "name: sentence" by column, where the family's are special.
     """
 
     identifier: str
@@ -36,6 +37,7 @@ class Family:
     strategies: tuple[str, ...] = ()
     ragged: bool = False
     rows: int = CPU_ROWS
+    metrics: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self, strategy: str) -> dict[str, Setting]:
         """What this family sets a strategy and its loss to."""
@@ -56,6 +58,24 @@ AFTER_BOTH: Settings = {
 }
 """NNCG after Adam and L-BFGS."""
 
+OF_EQUATIONS = {
+    "train_loss": "training loss: mean squares of the equation's residual, of the boundary and of the initial "
+    "condition, added without weights, at the training points. Low means the optimiser did its work.",
+    "test_error": "test error: relative L2 distance to the reference solution on the test grid (129 × 101 nodes in x "
+    "and t, as published). 0 is exact, 1 is as bad as predicting zero. For large N_f most of its nodes are training "
+    "points too.",
+    "heldout_error": "held-out error: the same on a grid that shares no node with any training set.",
+}
+OF_TRAJECTORIES = {
+    "train_loss": "training loss: mean square of the one-step errors along the training trajectory, over its points "
+    "and the components of the state; of the equation's residual nothing. Not even the exact vector field reaches "
+    "zero: a step of Euler's method leaves a floor.",
+    "test_error": "test error: a rollout of 400 steps along another trajectory, relative L2 of each component over "
+    "time, their mean. 0 is exact, 1 is as bad as predicting zero.",
+    "heldout_error": "one-step error: relative L2 error of single steps from the true points of the test's "
+    "trajectory, against how far these go.",
+}
+
 FAMILIES = {
     family.identifier: family
     for family in (
@@ -66,6 +86,7 @@ FAMILIES = {
             label="PINN",
             doc="Physics-informed neural network: a perceptron trained on the residuals of a differential equation "
             "and of its initial and boundary conditions (Raissi, Perdikaris and Karniadakis, 2019).",
+            metrics=OF_EQUATIONS,
         ),
         Family(
             identifier="mlp",
@@ -96,6 +117,7 @@ FAMILIES = {
             ),
             ragged=True,
             rows=256,
+            metrics=OF_TRAJECTORIES,
         ),
         Family(
             identifier="pinode",
@@ -119,6 +141,7 @@ FAMILIES = {
             ),
             ragged=True,
             rows=256,
+            metrics=OF_TRAJECTORIES,
         ),
     )
 }

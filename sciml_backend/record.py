@@ -31,7 +31,6 @@ def record() -> dict[str, Any]:
     return {
         "version": __version__,
         "protocol_version": PROTOCOL_VERSION,
-        "kernel": provenance.kernels(build.version("taylor_mlp")),
         "families": {f.identifier: _family(f) for f in FAMILIES.values()},
         "problems": {name: _problem(e.cls(), e.doc) for name, e in problems.items()},
         "strategies": {
@@ -64,10 +63,16 @@ def _family(family: Family) -> dict[str, Any]:
     return {
         "label": family.label,
         "doc": family.doc,
+        "metrics": dict(family.metrics),
+        "kernel": provenance.kernels(_kernel(catalog.objective(family).kernel_name)),
         "model": known_of_model(family),
         "loss": dict(family.loss_settings),
         "strategies": {name: dict(settings) for name, settings in family.strategy_settings.items()},
     }
+
+
+def _kernel(name: str) -> str:
+    return build.version(name) if name else "torch"
 
 
 def _loss(objective: type[Objective]) -> dict[str, Any]:

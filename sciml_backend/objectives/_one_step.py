@@ -145,16 +145,15 @@ class Samples:
 
     def batch(self, number: int, size: int) -> Samples:
         """The batch of so many samples that is the turn of every row, each going round its own samples in order."""
-        count = (self.share > 0).sum(1)
+        count, m = (self.share > 0).sum(1), self.x.shape[1]
         first = number % -(-count // size) * size
         at = first[:, None] + torch.arange(-(-size // MULTIPLE) * MULTIPLE, device=count.device)
-        there = (at < count[:, None]) & (at < first[:, None] + size)
+        there = at < torch.minimum(count, first + size)[:, None]
         at = torch.where(there, at, first[:, None])
-        m = self.x.shape[1]
-        share = there / (m * there.sum(1, keepdim=True))
+        share = there.to(self.share) / (m * there.sum(1, keepdim=True))
         x = self.x.gather(2, at[:, None].expand(-1, m, -1))
         target = self.target.gather(3, at[:, None, None].expand(-1, *self.target.shape[1:3], -1))
-        return Samples(x, target, share.to(self.share))
+        return Samples(x, target, share)
 
 
 class OneStep(Objective):
@@ -245,7 +244,7 @@ class OneStep(Objective):
     def rows(self, index: Index) -> Self:
         chosen = torch.as_tensor(np.asarray(index), dtype=torch.long)
         other = self._with(self._samples.rows(chosen.to(self.device)))
-        other._chosen, other._exact = self._chosen[chosen], self._exact.rows(chosen)
+        other._chosen = self._chosen[chosen]
         for given in ("_weights", "_multipliers"):
             setattr(other, given, {name: part[chosen.to(part.device)] for name, part in getattr(self, given).items()})
         return other
@@ -417,7 +416,7 @@ class OneStep(Objective):
         """The same in float64."""
         if self.dtype == torch.float64:
             return self
-        other = self._with(self._exact.to(torch.float64, self.device))
+        other = self._with(self._exact.rows(self._chosen).to(torch.float64, self.device))
         other.dtype = torch.float64
         if self._fused is not None:
             other._fused = self._kernel_in(torch.float64)

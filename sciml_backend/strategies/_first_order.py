@@ -110,8 +110,12 @@ class FirstOrder(Strategy[Descent]):
         if not self.batch:
             found: tuple[Tensor, Tensor] = objective.value_and_gradient(theta)
             return found
+        steps = np.unique(iteration).tolist()  # rows of one step see the same points
+        if len(steps) == 1:
+            found = self._seen(objective, steps[0]).value_and_gradient(theta)
+            return found
         values, gradient = theta.new_empty(len(theta)), torch.empty_like(theta)
-        for number in np.unique(iteration).tolist():  # rows of one step see the same points
+        for number in steps:
             rows = np.flatnonzero(iteration == number)
             at = torch.as_tensor(rows, device=theta.device)
             values[at], gradient[at] = self._seen(objective.rows(rows), number).value_and_gradient(theta[at])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -352,3 +353,17 @@ def test_matrices_of_one_run_take_any_number_of_rows_and_are_as_exact_in_float32
     for objective, at in ((exact, theta.double()), (single, theta)):
         assert float((objective.hessian(at) - hessian).norm() / hessian.norm()) < 1e-8
         assert float((objective.gauss_newton(at) - normal).norm() / torch.as_tensor(normal).norm()) < 1e-10
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_batch_is_drawn_from_the_interior_points_anew_for_every_number(fused: bool) -> None:
+    problem = catalog.problem("convection")
+    coefficients, points = coefficients_of(problem), problem.points(60, data_seed=0)
+    build = partial(Physics, problem, model_of(problem), coefficients=coefficients, dtype=torch.float64, fused=fused)
+    objective = build(points=points)
+    theta = torch.stack([objective.model.init(seed) for seed in range(objective.runs)]).double()
+    chosen = points["interior"][np.random.default_rng(5).choice(60, 20, replace=False)]
+    wanted = build(points={**points, "interior": chosen}).value(theta)
+    assert torch.equal(objective.minibatch(5, 20).value(theta), wanted)
+    assert not torch.equal(objective.minibatch(6, 20).value(theta), wanted)
+    assert torch.equal(objective.minibatch(6, 60).value(theta), objective.value(theta))
