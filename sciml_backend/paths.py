@@ -50,6 +50,11 @@ def database() -> Path:
     return var() / "results.duckdb"
 
 
+def samples() -> Path:
+    """Where generated data are kept; every file can be made again."""
+    return var() / "samples"
+
+
 def control() -> Path:
     """The store of job control."""
     return var() / "control.sqlite"

@@ -25,6 +25,8 @@ class Coefficient:
     axis: tuple[float, ...] = ()
     easiest: float = 0.0
     """Where a curriculum in it starts."""
+    names: tuple[str, ...] = ()
+    """What people call the axis's values where these stand for something else, such as ranges; there are no others."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ class Problem(ABC):
                 raise BadRequest(f"{self.label} needs a value for {c.name}; give one between {c.low:g} and {c.high:g}.")
             if not c.low <= value <= c.high:
                 raise BadRequest(f"{c.name} must lie between {c.low:g} and {c.high:g}, got {value:g}.")
+            if c.names and value not in c.axis:
+                starts = ", ".join(f"{name} ({start:g})" for name, start in zip(c.names, c.axis, strict=True))
+                raise BadRequest(f"{c.name} must be one of {starts}, got {value:g}.")
             result[c.name] = float(value)
         return result
 
