@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
-from sciml_backend.grouping import kind, rows
+from sciml_backend.grouping import kind, order, rows
 from sciml_backend.run import RunSpec
 
 
@@ -20,10 +20,10 @@ def cut(specs: Iterable[RunSpec]) -> list[list[RunSpec]]:
     So finished cells are safe, and on the map, as soon as may be. The order of seeds and coefficients within a part
     does not depend on the order given.
     """
-    ordered = sorted(specs, key=lambda spec: (-spec.data, kind(spec), *spec.coefficients.values(), spec.seed))
+    ordered = sorted(specs, key=lambda spec: (*order(spec), *spec.coefficients.values(), spec.seed))
     parts: list[list[RunSpec]] = []
     for _, group in groupby(ordered, key=kind):
         alike = list(group)
-        size = rows(alike[0].data)
+        size = rows(alike[0].family, alike[0].data)
         parts += (alike[at : at + size] for at in range(0, len(alike), size))
     return parts

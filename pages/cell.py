@@ -71,7 +71,7 @@ def details(runs: pd.DataFrame) -> None:
 
 def provenance(run: pd.Series, spec: RunSpec) -> None:
     """Where the numbers come from, and how to get them again."""
-    if run["kernel"] == services.record().get("kernel"):
+    if run["kernel"] == services.record()["families"].get(spec.family, {}).get("kernel"):
         st.markdown("This command computes the run again, here bit by bit:")
     else:
         st.markdown(
@@ -134,7 +134,7 @@ def trained(chosen: Choice, cell: tuple[float, float], runs: pd.DataFrame) -> No
     """All that is known of a computed cell."""
     table, columns = with_sharpness(runs)
     st.table(words.seed_table(table, columns), border="horizontal")
-    cell_summary.explain(columns)
+    cell_summary.explain(chosen, columns)
     history(runs)
     st.subheader("One run")
     details(runs)

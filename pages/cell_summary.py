@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages import address, results, words
+from pages import address, results, services, words
 from pages.choice import Choice
 from sciml_backend import figures
 
@@ -37,7 +37,7 @@ def show(chosen: Choice, cell: tuple[float, float]) -> None:
     numbers, history = st.columns([2, 3], gap="medium")
     with numbers:
         st.table(words.seed_table(runs, COLUMNS), border="horizontal")
-        explain(COLUMNS)
+        explain(chosen, COLUMNS)
     with history:
         st.plotly_chart(
             cell_curves(runs, height=340), key="cell_curves", config=PLAIN, alt="Curves of the cell's seeds"
@@ -74,10 +74,11 @@ def _value(value: float | None) -> str:
     return "choose" if value is None else f"{value:g}"
 
 
-def explain(columns: list[str]) -> None:
+def explain(chosen: Choice, columns: list[str]) -> None:
     """What the columns of a table mean."""
+    own = services.record()["families"].get(chosen.name.family, {}).get("metrics", {})
     with st.popover("What these numbers mean", type="tertiary"):
-        st.markdown(words.metrics(columns))
+        st.markdown(words.metrics(columns, own))
 
 
 def _reading(chosen: Choice, cell: tuple[float, float]) -> None:

@@ -135,14 +135,19 @@ def _wait(job_id: str, title: str) -> None:
 def _solution(found: Artifact, spec: RunSpec) -> None:
     arrays = found.arrays
     fields = arrays["solution"], arrays["reference"]
-    names = [name for name in arrays if name not in ("solution", "reference")]
+    names = [name for name in arrays if name not in ("solution", "reference", "components")]
     axes = [arrays[name] for name in names]
     if len(axes) == 1:
-        figure = figures.profile(*axes, *fields, x_title=names[0])
+        components = arrays.get("components", [""])
+        figure = figures.profile(*axes, *fields, names=components, x_title=names[0])
     else:
         figure = figures.solution(*axes, *fields, x_title=names[0], t_title=names[1], height=340)
     st.plotly_chart(figure, config=cell_summary.SAVING, alt="Predicted and reference solution, and their difference")
-    _numbers({"Test error": found.numbers["test_error"], "Largest error": found.numbers["largest_error"]})
+    n = found.numbers
+    _numbers({"Test error": n["test_error"], "Largest error": n["largest_error"]})
+    if "floor" in n:
+        _numbers({"Training loss": n["train_loss"], "of the true solution": n["floor"]})
+        st.caption("Even the true solution has a training loss: no training of this kind can be told to go below it.")
 
 
 def _spectrum(found: Artifact, spec: RunSpec) -> None:

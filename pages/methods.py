@@ -78,6 +78,9 @@ def reading() -> None:
     )
     st.markdown("**Numbers of a run**")
     st.markdown(words.metrics(words.METRICS))
+    for family in record["families"].values():
+        if own := family.get("metrics"):
+            st.markdown(f"*{family['label']}*\n\n{words.metrics(own, own)}")
     st.markdown(
         "**Chaos.** A start changed by 10⁻⁷ ends a factor of 2 to 4 away in final loss: judge a cell by its "
         "seeds, never by "

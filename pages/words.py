@@ -11,12 +11,11 @@ import pandas as pd
 from sciml_backend.run import Status
 
 METRICS = {
-    "train_loss": "training loss: mean squares of the equation's residual, of the boundary and of the initial "
-    "condition, "
-    "added without weights, at the training points. Low means the optimiser did its work.",
-    "test_error": "test error: relative L2 distance to the reference solution on the published 129 × 101 test grid. "
-    "0 is exact, 1 is as bad as predicting zero. For large N_f most of its nodes are training points too.",
-    "heldout_error": "held-out error: the same on a grid that shares no node with any training set.",
+    "train_loss": "training loss: the loss on the training data, as the family's publications show it. Low means the "
+    "optimiser did its work.",
+    "test_error": "test error: distance to the true solution where no data were given, as the family's publications "
+    "show it. 0 is exact, 1 is as bad as predicting zero.",
+    "heldout_error": "held-out error: the error on data that share nothing with the training set.",
     "test_error_l1": "test error (L1): relative L1 distance on the test grid.",
     "gradient_norm": "gradient norm: the largest absolute component of the loss's gradient at the end; near zero at a "
     "stationary point.",
@@ -27,9 +26,10 @@ METRICS = {
 }
 
 
-def metrics(names: Iterable[str]) -> str:
-    """The explanations of these metrics as a list in Markdown, each name in bold."""
-    return "\n".join("- **{}**:{}".format(*METRICS[name].split(":", 1)) for name in names)
+def metrics(names: Iterable[str], own: Mapping[str, str] | None = None) -> str:
+    """The explanations of these metrics as a list in Markdown, each name in bold; a family has its ``own`` of some."""
+    told = METRICS | dict(own or {})
+    return "\n".join("- **{}**:{}".format(*told[name].split(":", 1)) for name in names)
 
 
 def number(value: Any, *, digits: int = 3) -> str:

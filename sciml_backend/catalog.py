@@ -90,6 +90,18 @@ def family(identifier: str) -> Family:
     return FAMILIES[identifier]
 
 
+def model(family: Family) -> type[Model]:
+    """The model of a family."""
+    found: type[Model] = entry("models", family.model).cls
+    return found
+
+
+def objective(family: Family) -> type[Objective]:
+    """The objective of a family."""
+    found: type[Objective] = entry("objectives", family.objective).cls
+    return found
+
+
 def problem(identifier: str) -> Problem:
     """A problem by its identifier."""
     made: Problem = entry("problems", identifier).cls()

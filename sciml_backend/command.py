@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sciml_backend.run import BadRequest, MapName, Setting
+from sciml_backend.run import BadRequest, MapName, Setting, defaults
 
 if TYPE_CHECKING:
     from sciml_backend.regimes import Footing, Thresholds
@@ -111,8 +111,8 @@ def footing_of(store: Store, name: MapName, asked: Thresholds, *, source: str) -
     published = queries.regime_grid(store, MapName(name.family, name.problem, name.strategy), source="published")
     if name.problem not in catalog.entries("problems"):
         return footing(grid, asked, published=published)
-    problem = catalog.problem(name.problem)
-    return footing(grid, asked, xs=problem.axis.axis, ys=problem.data_axis, published=published)
+    axes = catalog.problem(name.problem).axes(name.family)
+    return footing(grid, asked, xs=axes.x, ys=axes.y, published=published)
 
 
 def add_work(parser: argparse.ArgumentParser) -> None:
@@ -205,7 +205,7 @@ def plan(args: argparse.Namespace) -> list[Any]:
 
     name = MapName.parse(args.map)
     axes = {c.name for c in catalog.problem(name.problem).coefficients}
-    model = catalog.entry("models", catalog.family(name.family).model).cls
+    of_models = defaults(catalog.model(catalog.family(name.family)))
     coefficients: dict[str, Sequence[float]] = {}
     of_model: dict[str, Setting] = {}
     of_strategy: dict[str, Setting] = {}
@@ -215,7 +215,7 @@ def plan(args: argparse.Namespace) -> list[Any]:
             raise BadRequest(f"--set takes NAME=VALUE, got {pair!r}.")
         if key in axes:
             coefficients[key] = numbers(text, what=f"--set {key}") or []
-        elif key in model.__dataclass_fields__:
+        elif key in of_models:
             of_model[key] = setting(text)
         else:
             of_strategy[key] = setting(text)

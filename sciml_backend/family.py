@@ -1,38 +1,147 @@
-"""Families: named pairs of a model and an objective."""
+"""Families: named pairs of a model and an objective, and what they are set to where a publication or we chose so.
+
+This module needs only the standard library, so that pages and jobs can import it without torch.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sciml_backend.run import Setting
+
+Settings = Mapping[str, Setting]
+
+CPU_ROWS = 8
+"""Rows of a batch on a CPU core: enough to share Python's overhead, few enough for curvature pairs to stay in cache."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Family:
-    """``pinn`` is ``mlp`` x ``physics``: identifiers of the model and of the objective, and the pair's own name."""
+    """``pinn`` is ``mlp`` x ``physics``: identifiers of the model and of the objective, and the pair's own name.
+
+    ``model_settings``, ``loss_settings`` and ``strategy_settings`` (by strategy) replace the defaults that model, loss
+    and strategies have. ``strategies`` are those that the family can be trained with, all of them when empty. Runs of a
+    ``ragged`` family train together whatever their amount of data; ``rows`` of them share a batch on a CPU core.
+    ``metrics`` say what the numbers of a run mean, "name: sentence" by column, where the family's are special.
+    """
 
     identifier: str
     model: str
     objective: str
     label: str
     doc: str
+    model_settings: Settings = field(default_factory=dict)
+    loss_settings: Settings = field(default_factory=dict)
+    strategy_settings: Mapping[str, Settings] = field(default_factory=dict)
+    strategies: tuple[str, ...] = ()
+    ragged: bool = False
+    rows: int = CPU_ROWS
+    metrics: Mapping[str, str] = field(default_factory=dict)
 
+    def settings(self, strategy: str) -> dict[str, Setting]:
+        """What this family sets a strategy and its loss to."""
+        return {**self.loss_settings, **self.strategy_settings.get(strategy, {})}
+
+
+VECTOR_FIELD: Settings = {"width": 16, "depth": 3, "start": "uniform"}
+"""The network of arXiv 2605.29153, Appendix C: 16-16-16."""
+SAMPLES_IN_TURN: Settings = {"steps": 7800, "batch": 32, "growth": 1.0, "schedule": "exponential", "final": 0.995**600}
+"""600 epochs of 13 batches, the rate 0.995 of what it was after each."""
+ONCE: Settings = {"history": 50, "max_epochs": 1, "epoch_iterations": 1000, "epoch_evaluations": 1250}
+"""L-BFGS until a tolerance ends it."""
+STAGE: Settings = {"inner.history": 50, "inner.epoch_iterations": 500, "inner.epoch_evaluations": 625}
+AFTER_BOTH: Settings = {
+    **{f"adam.{name}": value for name, value in SAMPLES_IN_TURN.items()},
+    **{f"lbfgs.{name}": value for name, value in ONCE.items()},
+    **{"rank": 10, "steps": 500},
+}
+"""NNCG after Adam and L-BFGS."""
+
+OF_EQUATIONS = {
+    "train_loss": "training loss: mean squares of the equation's residual, of the boundary and of the initial "
+    "condition, added without weights, at the training points. Low means the optimiser did its work.",
+    "test_error": "test error: relative L2 distance to the reference solution on the test grid (129 × 101 nodes in x "
+    "and t, as published). 0 is exact, 1 is as bad as predicting zero. For large N_f most of its nodes are training "
+    "points too.",
+    "heldout_error": "held-out error: the same on a grid that shares no node with any training set.",
+}
+OF_TRAJECTORIES = {
+    "train_loss": "training loss: mean square of the one-step errors along the training trajectory, over its points "
+    "and the components of the state; of the equation's residual nothing. Not even the exact vector field reaches "
+    "zero: a step of Euler's method leaves a floor.",
+    "test_error": "test error: a rollout of 400 steps along another trajectory, relative L2 of each component over "
+    "time, their mean. 0 is exact, 1 is as bad as predicting zero.",
+    "heldout_error": "one-step error: relative L2 error of single steps from the true points of the test's "
+    "trajectory, against how far these go.",
+}
 
 FAMILIES = {
     family.identifier: family
     for family in (
         Family(
-            "pinn",
-            "mlp",
-            "physics",
-            "PINN",
-            "Physics-informed neural network: a perceptron trained on the residuals of a differential equation "
+            identifier="pinn",
+            model="mlp",
+            objective="physics",
+            label="PINN",
+            doc="Physics-informed neural network: a perceptron trained on the residuals of a differential equation "
             "and of its initial and boundary conditions (Raissi, Perdikaris and Karniadakis, 2019).",
+            metrics=OF_EQUATIONS,
         ),
         Family(
-            "mlp",
-            "mlp",
-            "physics",
-            "MLP",
-            "Regression: a perceptron fitted to samples of a function by their mean square error alone.",
+            identifier="mlp",
+            model="mlp",
+            objective="physics",
+            label="MLP",
+            doc="Regression: a perceptron fitted to samples of a function by their mean square error alone.",
+        ),
+        Family(
+            identifier="node",
+            model="mlp",
+            objective="trajectory",
+            label="NODE",
+            doc="Neural ordinary differential equation: a perceptron as vector field, trained to go from each point of "
+            "a trajectory to the next one (Chen, Rubanova, Bettencourt and Duvenaud, 2018).",
+            model_settings=VECTOR_FIELD,
+            loss_settings={"state": "sphere"},
+            strategy_settings={
+                "adam": SAMPLES_IN_TURN,
+                "sgd": SAMPLES_IN_TURN,
+                "lbfgs": ONCE,
+                "nncg": AFTER_BOTH,
+                "cl": {"lessons": 59, **STAGE},
+            },
+            strategies=(
+                *("sgd", "adam", "lbfgs", "cl", "nncg", "hybrid"),
+                *("newton", "saddle_free_newton", "trust_region", "gauss_newton"),
+            ),
+            ragged=True,
+            rows=256,
+            metrics=OF_TRAJECTORIES,
+        ),
+        Family(
+            identifier="pinode",
+            model="mlp",
+            objective="trajectory_and_physics",
+            label="PINODE",
+            doc="Physics-informed neural ordinary differential equation: the vector field is to satisfy the equation "
+            "at the trajectory's points too.",
+            model_settings=VECTOR_FIELD,
+            strategy_settings={
+                "adam": SAMPLES_IN_TURN,
+                "sgd": SAMPLES_IN_TURN,
+                "lbfgs": ONCE,
+                "alm": {"penalty": 1.0, "growth": 1.05, "objective": 10.0, "constrained": "physics", **STAGE},
+                "nncg": AFTER_BOTH,
+                "cl": {"lessons": 59, **STAGE},
+            },
+            strategies=(
+                *("sgd", "adam", "lbfgs", "alm", "cl", "nncg", "hybrid"),
+                *("newton", "saddle_free_newton", "trust_region", "gauss_newton"),
+            ),
+            ragged=True,
+            rows=256,
+            metrics=OF_TRAJECTORIES,
         ),
     )
 }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from sciml_backend.family import FAMILIES
 from sciml_backend.run import RunSpec
 
-CPU_ROWS = 8
-"""Rows of a batch on a CPU core: enough to share Python's overhead, few enough for curvature pairs to stay in cache."""
 CPU_LEAST_ROWS = 3
 """The seeds of a cell usually number three: they end at about the same time."""
 CPU_POINTS = 16_000
@@ -16,14 +15,20 @@ GPU_POINTS = 20_000_000
 
 def kind(spec: RunSpec) -> tuple[str, ...]:
     """What the runs of one batch have in common."""
-    shared = (spec.family, spec.problem, spec.strategy, spec.data, spec.data_seed, spec.dtype, spec.protocol)
-    return tuple(
-        str(part) for part in (*shared, sorted(spec.model.items()), sorted(spec.settings.items()), spec.plugin)
-    )
+    shared = (spec.family, spec.problem, spec.strategy, spec.data_seed, spec.dtype, spec.protocol, spec.plugin)
+    data = () if FAMILIES[spec.family].ragged else (spec.data,)
+    return tuple(str(part) for part in (*data, *shared, sorted(spec.model.items()), sorted(spec.settings.items())))
 
 
-def rows(data: int, *, device: str = "cpu") -> int:
-    """How many runs with this much data share a batch, memory apart."""
+def order(spec: RunSpec) -> tuple[object, ...]:
+    """What runs are sorted by before they are cut into batches: those with most data first, runs of a kind together."""
+    return (0 if FAMILIES[spec.family].ragged else -spec.data), kind(spec), -spec.data
+
+
+def rows(family: str, data: int, *, device: str = "cpu") -> int:
+    """How many runs of a family with this much data share a batch, memory apart."""
     if device.startswith("cuda"):
         return max(1, GPU_POINTS // data)
-    return max(CPU_LEAST_ROWS, min(CPU_ROWS, CPU_POINTS // data))
+    own = FAMILIES[family]
+    most = own.rows if own.ragged else min(own.rows, CPU_POINTS // data)
+    return max(min(CPU_LEAST_ROWS, own.rows), most)

@@ -1,4 +1,4 @@
-"""Model: a parametrised function, its initial weights and its Taylor streams; B networks at once as rows of theta."""
+"""Model: a parametrised function and its initial weights; B networks at once as rows of theta."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ class Block:
 class Model(ABC):
     """A network as a frozen record of its settings and of ``inputs``; the numbers live in theta (B, P).
 
-    ``inputs`` is how many coordinates the problem has: it follows from the problem and is no setting.
+    ``inputs`` and ``outputs`` count coordinates, components of a state, or channels: they follow from the problem and
+    are no settings.
     """
 
     label: ClassVar[str]
     inputs: int
+    outputs: int
 
     @property
     @abstractmethod
@@ -42,13 +44,30 @@ class Model(ABC):
         """P, the length of a row of theta."""
         return int(self.layout[-1].slice.stop)
 
+    @property
+    def widths(self) -> tuple[int, ...] | None:
+        """From input to output, of a plain tanh perceptron, which kernels know; None of any other network."""
+        return None
+
     @abstractmethod
     def init(self, seed: int) -> Tensor:
         """Initial weights (P,) in float32, a function of the seed alone."""
 
+    @abstractmethod
+    def apply(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        """The network's values, by plain torch that can be differentiated twice, each row with its own weights.
+
+        For a function of points: (n, inputs), or (B, n, inputs), to (B, n, outputs). For one of fields: (n, inputs, h,
+        w), or (B, n, inputs, h, w), to (B, n, outputs, h, w).
+        """
+
+
+class FieldModel(Model):
+    """A function of coordinates: its derivatives can be carried along with its value, as Taylor streams."""
+
+    @abstractmethod
     def propagate(self, theta: Tensor, points: Tensor, streams: Streams) -> Tensor:
         """Value and derivative streams at points (n, d), or (B, n, d), as (B, streams, n), by plain torch."""
-        raise NotImplementedError(f"{type(self).__name__} is not a function of single points.")
 
     def fused(
         self, points: Tensor, streams: Streams, residual: Polynomial, *, dtype: torch.dtype

@@ -6,16 +6,18 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import isfinite
 from typing import Any
 
-from sciml_backend import catalog, loss
+from sciml_backend import catalog
+from sciml_backend.family import Family
+from sciml_backend.loss import Loss
 from sciml_backend.model import Model
 from sciml_backend.problem import Problem
-from sciml_backend.run import DTYPES, BadRequest, MapName, RunSpec, Setting, defaults
-from sciml_backend.schedule import Known, build, settings_of
+from sciml_backend.run import DTYPES, BadRequest, Known, MapName, RunSpec, Setting, defaults
+from sciml_backend.schedule import build, overlaid, usually
 from sciml_backend.strategy import Strategy
 
 READABLE = 5
@@ -46,25 +48,28 @@ def plan(
         raise BadRequest(
             f"{problem.label} is not a problem for {family.label}; it is for {', '.join(problem.families)}."
         )
-    model_class = catalog.entry("models", family.model).cls
-    said = _from_variant(name.variant, problem, model_class, name.strategy)
+    if family.strategies and name.strategy not in family.strategies:
+        raise BadRequest(
+            f"{family.label} is not trained by {name.strategy} here; it is by {', '.join(family.strategies)}."
+        )
+    said = _from_variant(name.variant, family, problem, name.strategy)
     if dtype and said.dtype and dtype != said.dtype:
         raise BadRequest(f"The map {name} is in {said.dtype} and {dtype} was asked for; leave one of them out.")
     dtype = dtype or said.dtype or "float32"
     if dtype not in DTYPES:
         raise BadRequest(f"dtype is float32 or float64, got {dtype!r}.")
-    axis = problem.axis
-    chosen: dict[str, Sequence[float]] = {axis.name: axis.axis, **{k: (v,) for k, v in said.coefficients.items()}}
+    axes = problem.axes(name.family)
+    chosen: dict[str, Sequence[float]] = {problem.axis.name: axes.x, **{k: (v,) for k, v in said.coefficients.items()}}
     chosen |= {k: tuple(v) for k, v in (coefficients or {}).items()}
-    model_settings = _model_settings(model_class, {**said.model, **(model or {})})
-    own_settings = _checked_settings(name.strategy, problem, {**said.settings, **(settings or {})})
-    _check_size(model_class(inputs=len(problem.domain), **model_settings), name.strategy, problem, own_settings)
+    own_settings = _checked_settings(family, name.strategy, problem, {**said.settings, **(settings or {})})
+    model_settings = _model_settings(family, problem, {**said.model, **(model or {})}, own_settings)
+    _check_size(family, name.strategy, problem, model_settings, own_settings)
     plugin = catalog.plugin_of(name.problem, name.strategy)
     for seed in (*seeds, data_seed):
         if not 0 <= seed < 2**31:
             raise BadRequest(f"A seed lies between 0 and 2^31 - 1, got {seed}.")
     runs = []
-    for n in data if data is not None else problem.data_axis:
+    for n in data if data is not None else axes.y:
         problem.check_data(n)
         for values in itertools.product(*chosen.values()):
             full = problem.complete(dict(zip(chosen, values, strict=True)))
@@ -95,7 +100,7 @@ class _Said:
     settings: dict[str, Setting] = field(default_factory=dict)
 
 
-def _from_variant(variant: str, problem: Any, model: type, strategy: str) -> _Said:
+def _from_variant(variant: str, family: Family, problem: Problem, strategy: str) -> _Said:
     """The settings a variant names; inverse of ``variant_of`` where that is readable."""
     said = _Said()
     for token in filter(None, variant.split(",")):
@@ -103,13 +108,11 @@ def _from_variant(variant: str, problem: Any, model: type, strategy: str) -> _Sa
             said.dtype = token
             continue
         key, _, text = token.partition("=")
+        known = known_settings(family, strategy, problem, said.settings)
         owners: list[tuple[Mapping[str, Any], dict[str, Any]]] = [
             ({c.name: 0.0 for c in problem.coefficients}, said.coefficients),
-            (defaults(model), said.model),
-            (
-                {name: known.default for name, known in known_settings(strategy, problem, said.settings).items()},
-                said.settings,
-            ),
+            (known_of_model(family), said.model),
+            ({name: k.default for name, k in known.items()}, said.settings),
         ]
         owner = next((pair for pair in owners if key in pair[0]), None)
         try:
@@ -144,45 +147,89 @@ def variant_of(spec: RunSpec) -> str:
     return name
 
 
-def _model_settings(cls: type, given: Mapping[str, Setting]) -> dict[str, Setting]:
+# -- what a run is made of ----------------------------------------------------------------------------------------
+
+
+def known_of_model(family: Family) -> dict[str, Setting]:
+    """The settings of a family's model: their names and default values."""
+    return {**defaults(catalog.model(family)), **family.model_settings}
+
+
+def known_settings(
+    family: Family, strategy: str, problem: Problem, given: Mapping[str, Setting] | None = None
+) -> dict[str, Known]:
+    """The settings of a strategy and of the loss that it trains; which ones there are may depend on what is given."""
+    own = family.strategy_settings.get(strategy, {})
+    objective = catalog.objective(family)
+    of_loss = {
+        name: replace(known, default=family.loss_settings.get(name, known.default))
+        for name, known in objective.loss.settings(objective.terms_of(problem)).items()
+    }
+    return usually(strategy, own, given) | of_loss
+
+
+def loss_of(family: Family, problem: Problem, settings: Mapping[str, Setting]) -> tuple[Loss, dict[str, Setting]]:
+    """The loss that settings ask for, and the settings that are the strategy's; raises BadRequest on wrong ones."""
+    objective = catalog.objective(family)
+    terms = objective.terms_of(problem)
+    loss, own = objective.loss.split(terms, {**family.loss_settings, **settings})
+    loss.check(problem, terms)
+    return loss, own
+
+
+def schedule_of(
+    family: Family, strategy: str, problem: Problem, settings: Mapping[str, Setting]
+) -> list[Strategy[Any]]:
+    """The phases of a run with these settings, each made to train the loss that they ask for."""
+    loss, own = loss_of(family, problem, settings)
+    return [
+        loss.trained(phase)
+        for phase in build(strategy, overlaid(strategy, family.strategy_settings.get(strategy, {}), own))
+    ]
+
+
+def model_of(family: Family, problem: Problem, model: Mapping[str, Setting], settings: Mapping[str, Setting]) -> Model:
+    """The network of a run with these settings of its own and of the loss."""
+    sizes = catalog.objective(family).sizes(problem, loss_of(family, problem, settings)[0])
+    made: Model = catalog.model(family)(**sizes, **{**family.model_settings, **model})
+    return made
+
+
+def _model_settings(
+    family: Family, problem: Problem, given: Mapping[str, Setting], settings: Mapping[str, Setting]
+) -> dict[str, Setting]:
     """The given settings that differ from the model's defaults; raises BadRequest when it cannot be made of them."""
-    chosen = _differing(defaults(cls), given, "model")
+    chosen = _differing(known_of_model(family), given, "model")
     try:
-        cls(**chosen)
+        model_of(family, problem, chosen, settings)
     except (TypeError, ValueError) as error:
         raise BadRequest(str(error)) from None
     return chosen
 
 
-def known_settings(strategy: str, problem: Problem, given: Mapping[str, Setting]) -> dict[str, Known]:
-    """The settings of a strategy and of the loss that it trains."""
-    return settings_of(strategy, given) | loss.settings_of(problem)
-
-
-def schedule(strategy: str, problem: Problem, settings: Mapping[str, Setting]) -> list[Strategy[Any]]:
-    """The phases of a run with these settings, each made to train the loss that they ask for."""
-    chosen, own = loss.split(problem, settings)
-    return [chosen.trained(phase) for phase in build(strategy, own)]
-
-
-def _checked_settings(strategy: str, problem: Problem, given: Mapping[str, Setting]) -> dict[str, Setting]:
+def _checked_settings(
+    family: Family, strategy: str, problem: Problem, given: Mapping[str, Setting]
+) -> dict[str, Setting]:
     """The given settings that differ from their defaults; raises BadRequest when no schedule can be made of them."""
-    known = {name: known.default for name, known in known_settings(strategy, problem, given).items()}
+    known = {name: known.default for name, known in known_settings(family, strategy, problem, given).items()}
     chosen = _differing(known, given, strategy)
     try:
-        schedule(strategy, problem, chosen)
+        schedule_of(family, strategy, problem, chosen)
     except (TypeError, ValueError) as error:
         raise BadRequest(str(error)) from None
     return chosen
 
 
-def _check_size(model: Model, strategy: str, problem: Problem, settings: Mapping[str, Setting]) -> None:
+def _check_size(
+    family: Family, strategy: str, problem: Problem, model: Mapping[str, Setting], settings: Mapping[str, Setting]
+) -> None:
     """Raise BadRequest when a network has more parameters than one of its strategies can train."""
-    for phase in schedule(strategy, problem, settings):
+    size = model_of(family, problem, model, settings).parameters
+    for phase in schedule_of(family, strategy, problem, settings):
         most = phase.most_parameters
-        if most is not None and model.parameters > most:
+        if most is not None and size > most:
             raise BadRequest(
-                f"{phase.label} is for networks of at most {most:,} parameters and this one has {model.parameters:,}; "
+                f"{phase.label} is for networks of at most {most:,} parameters and this one has {size:,}; "
                 "take a small one, such as depth=2 and width=10."
             )
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from sciml_backend import __version__, catalog
 from sciml_backend.engine import provenance
-from sciml_backend.family import FAMILIES
+from sciml_backend.family import FAMILIES, Family
 from sciml_backend.kernels import build
-from sciml_backend.loss import GENERAL, Loss
-from sciml_backend.plan import plan
+from sciml_backend.objective import Objective
+from sciml_backend.plan import known_of_model, plan
 from sciml_backend.problem import Problem
 from sciml_backend.run import PROTOCOL_VERSION, MapName, Setting, defaults
 from sciml_backend.schedule import settings_of
@@ -31,8 +31,7 @@ def record() -> dict[str, Any]:
     return {
         "version": __version__,
         "protocol_version": PROTOCOL_VERSION,
-        "kernel": provenance.kernels(build.version("taylor_mlp")),
-        "families": {f.identifier: {"label": f.label, "doc": f.doc} for f in FAMILIES.values()},
+        "families": {f.identifier: _family(f) for f in FAMILIES.values()},
         "problems": {name: _problem(e.cls(), e.doc) for name, e in problems.items()},
         "strategies": {
             name: {"label": e.label, "doc": e.doc, "settings": {k: vars(v) for k, v in settings_of(name).items()}}
@@ -42,13 +41,7 @@ def record() -> dict[str, Any]:
             name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls, defaults(e.cls))}
             for name, e in catalog.entries("models").items()
         },
-        "losses": {
-            "loss": {
-                "label": Loss.label,
-                "doc": inspect.cleandoc(str(Loss.__doc__)),
-                "settings": {k: vars(v) for k, v in GENERAL.items()},
-            }
-        },
+        "losses": {name: _loss(e.cls) for name, e in catalog.entries("objectives").items()},
         "diagnostics": {
             name: {"label": e.label, "doc": e.doc, "settings": _settings(e.cls, e.cls.defaults())}
             for name, e in catalog.entries("diagnostics").items()
@@ -59,10 +52,33 @@ def record() -> dict[str, Any]:
             for family in FAMILIES
             for name in problems
             if family in problems[name].cls.families
-            for strategy in strategies
+            for strategy in FAMILIES[family].strategies or strategies
         ],
         "cost": _costs(),
     }
+
+
+def _family(family: Family) -> dict[str, Any]:
+    """A family, with what it sets its model, its loss and its strategies to in place of their defaults."""
+    return {
+        "label": family.label,
+        "doc": family.doc,
+        "metrics": dict(family.metrics),
+        "kernel": provenance.kernels(_kernel(catalog.objective(family).kernel_name)),
+        "model": known_of_model(family),
+        "loss": dict(family.loss_settings),
+        "strategies": {name: dict(settings) for name, settings in family.strategy_settings.items()},
+    }
+
+
+def _kernel(name: str) -> str:
+    return build.version(name) if name else "torch"
+
+
+def _loss(objective: type[Objective]) -> dict[str, Any]:
+    loss = objective.loss
+    settings = {name: vars(known) for name, known in loss.settings(()).items()}
+    return {"label": objective.label, "doc": inspect.cleandoc(str(loss.__doc__)), "settings": settings}
 
 
 def _problem(problem: Problem, doc: str) -> dict[str, Any]:
@@ -91,22 +107,22 @@ def _settings(cls: Any, known: Mapping[str, Setting]) -> dict[str, Any]:
 
 
 def _map(family: str, name: str, problem: Problem, strategy: str, variants: tuple[str, ...]) -> dict[str, Any]:
-    axis = problem.axis
+    axis, axes = problem.axis, problem.axes(family)
     offered = variants or problem.variants
     return {
         "family": family,
         "problem": name,
         "strategy": strategy,
         "variants": {v: _template(MapName(family, name, strategy, v), problem) for v in offered},
-        "x": {"name": axis.name, "label": axis.label, "values": [float(v) for v in axis.axis]},
-        "y": {"name": problem.data_name, "label": problem.data_label, "values": [float(n) for n in problem.data_axis]},
+        "x": {"name": axis.name, "label": axis.label, "values": [float(v) for v in axes.x]},
+        "y": {"name": problem.data_name, "label": problem.data_label, "values": [float(n) for n in axes.y]},
     }
 
 
 def _template(name: MapName, problem: Problem) -> dict[str, Any]:
     """A run of a map, at the first values of its axes."""
-    axis = problem.axis
-    (run,) = plan(name, coefficients={axis.name: axis.axis[:1]}, data=problem.data_axis[:1])
+    axes = problem.axes(name.family)
+    (run,) = plan(name, coefficients={problem.axis.name: axes.x[:1]}, data=axes.y[:1])
     return run.to_json()
 
 

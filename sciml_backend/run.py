@@ -25,6 +25,14 @@ Setting = float | int | str | bool
 Value = TypeVar("Value", float, int, str)
 
 
+@dataclass(frozen=True)
+class Known:
+    """A setting that there is: its default and what it means."""
+
+    default: Setting
+    doc: str
+
+
 def setting(default: Value, doc: str) -> Value:
     """A field of a strategy, a diagnostic or a model: its default, and what it means to those who choose it."""
     value: Value = field(default=default, metadata={"doc": doc})

@@ -1,26 +1,19 @@
 """Schedules: the phases of a named strategy and the strategies within it, as data.
 
 A strategy's settings are its own, those of the strategies it holds (``inner.max_epochs``; ``inner`` itself is the
-identifier of the one that is held) and those of the phases before it (``adam.steps``).
+identifier of the one that is held) and those of the phases before it (``adam.steps``). What is ``usual`` where a
+schedule is used takes the place of the defaults.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from sciml_backend import catalog
-from sciml_backend.run import BadRequest, Setting
+from sciml_backend.run import BadRequest, Known, Setting
 from sciml_backend.strategy import Part, Strategy
-
-
-@dataclass(frozen=True)
-class Known:
-    """A setting: its default and what it means."""
-
-    default: Setting
-    doc: str
 
 
 def settings_of(identifier: str, given: Mapping[str, Setting] | None = None) -> dict[str, Known]:
@@ -37,6 +30,30 @@ def settings_of(identifier: str, given: Mapping[str, Setting] | None = None) -> 
     for before in cls.before:
         known |= _within(before.identifier, before, given)
     return known
+
+
+def usually(
+    identifier: str, usual: Mapping[str, Setting], given: Mapping[str, Setting] | None = None
+) -> dict[str, Known]:
+    """The same, with other defaults."""
+    found = settings_of(identifier, overlaid(identifier, usual, given or {}))
+    still = overlaid(identifier, usual, {name: value for name, value in (given or {}).items() if _is_part(name, usual)})
+    return {name: replace(k, default=still.get(name, k.default)) for name, k in found.items()}
+
+
+def overlaid(identifier: str, usual: Mapping[str, Setting], given: Mapping[str, Setting]) -> dict[str, Setting]:
+    """What is usual with what is given over it; of a held strategy that is another one, nothing is usual."""
+    own = settings_of(identifier)
+    other = tuple(
+        f"{name}."
+        for name, value in given.items()
+        if _is_part(name, usual) and value != usual.get(name, own[name].default if name in own else None)
+    )
+    return {name: value for name, value in usual.items() if not name.startswith(other or (" ",))} | dict(given)
+
+
+def _is_part(name: str, usual: Mapping[str, Setting]) -> bool:
+    return any(known.startswith(f"{name}.") for known in usual)
 
 
 def build(identifier: str, settings: Mapping[str, Setting] | None = None) -> list[Strategy[Any]]:

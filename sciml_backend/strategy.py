@@ -23,11 +23,12 @@ from sciml_backend.run import BadRequest, Setting, Status
 
 @dataclass(frozen=True)
 class Difficulty:
-    """The coefficient along a map's x axis: its name, the largest value on the axis, and each run's own (B,)."""
+    """The coefficient along a map's x axis: its name, the largest value there, each run's own (B,), the easiest."""
 
     name: str
     largest: float
     values: Floats
+    easiest: float = 0.0
 
 
 class Minimisable(Protocol):

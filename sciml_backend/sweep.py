@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml_backend import catalog, loss
+from sciml_backend import catalog
+from sciml_backend import plan as planning
 from sciml_backend.diagnostic import AlongTraining, Diagnostic, TrainingPath
 from sciml_backend.engine import batches, provenance
 from sciml_backend.engine.train import Outcome, Snapshot
 from sciml_backend.engine.train import train as train_rows
 from sciml_backend.model import Model
 from sciml_backend.objective import Objective
-from sciml_backend.plan import plan, schedule
+from sciml_backend.plan import plan
 from sciml_backend.run import Artifact, BadRequest, RunRecord, RunSpec, Setting, Status
 from sciml_backend.strategy import Strategy
 
@@ -45,15 +46,14 @@ class Progress:
 
 
 def model_of(spec: RunSpec) -> Model:
-    """The network of a run, with an input for each coordinate of its problem."""
-    inputs = len(catalog.problem(spec.problem).domain)
-    made: Model = catalog.entry("models", catalog.family(spec.family).model).cls(inputs=inputs, **spec.model)
-    return made
+    """The network of a run, with the inputs and outputs that its problem asks for."""
+    return planning.model_of(catalog.family(spec.family), catalog.problem(spec.problem), spec.model, spec.settings)
 
 
 def schedule_of(spec: RunSpec) -> list[Strategy[Any]]:
     """The phases of a run's training."""
-    return schedule(spec.strategy, catalog.problem(spec.problem), spec.settings)
+    family, problem = catalog.family(spec.family), catalog.problem(spec.problem)
+    return planning.schedule_of(family, spec.strategy, problem, spec.settings)
 
 
 def require_present_plugin(spec: RunSpec) -> None:
@@ -67,22 +67,13 @@ def require_present_plugin(spec: RunSpec) -> None:
 
 
 def objective_of(specs: Sequence[RunSpec], *, device: str = "cpu", dtype: str | None = None) -> Objective:
-    """One objective for runs that differ in coefficients and seeds only; ``dtype`` overrides their own."""
+    """One objective for runs that train together; ``dtype`` overrides their own."""
     first = specs[0]
-    problem = catalog.problem(first.problem)
-    chosen, _ = loss.split(problem, first.settings)
-    points = chosen.points(problem, first.data, data_seed=first.data_seed)
-    build = catalog.entry("objectives", catalog.family(first.family).objective).cls
-    made: Objective = build(
-        problem,
-        model_of(first),
-        coefficients={name: [s.coefficients[name] for s in specs] for name in first.coefficients},
-        points=points,
-        noise=chosen.errors(problem, points, data_seed=first.data_seed),
-        dtype=TORCH_DTYPE[dtype or first.dtype],
-        device=device,
+    family, problem = catalog.family(first.family), catalog.problem(first.problem)
+    loss, _ = planning.loss_of(family, problem, first.settings)
+    return catalog.objective(family).build(
+        problem, model_of(first), specs, loss=loss, dtype=TORCH_DTYPE[dtype or first.dtype], device=device
     )
-    return made
 
 
 def initial_weights(specs: Sequence[RunSpec], *, device: str = "cpu") -> Tensor:
@@ -200,7 +191,7 @@ def _record(
 ) -> RunRecord:
     own = objective.rows([o.row])
     theta = o.theta[None]
-    loss = float(own.value(theta)[0])
+    loss = float(own.training_error(theta)[0])
     errors: dict[str, Any] = {name: finite(float(value[0])) for name, value in own.errors(theta, heldout=True).items()}
     diverged = o.status is Status.DIVERGED
     return RunRecord(

@@ -52,7 +52,7 @@ def test_every_setting_says_what_it_means() -> None:
         for name, entry in found[kind].items():
             assert all(setting["doc"] for setting in entry["settings"].values()), (name, entry["settings"])
     assert found["diagnostics"]["landscape"]["settings"]["radius"]["default"] == 0.5
-    assert set(found["models"]["mlp"]["settings"]) == {"width", "depth", "features", "frequency"}
+    assert set(found["models"]["mlp"]["settings"]) == {"width", "depth", "features", "frequency", "start"}
 
 
 def test_an_unknown_name_gets_the_known_ones() -> None:

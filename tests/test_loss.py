@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from sciml_backend import catalog, loss, sweep
+from sciml_backend import catalog, sweep
 from sciml_backend.adaptive import Adaptive
+from sciml_backend.objectives._collocation import Collocation
+from sciml_backend.plan import known_of_model
 from sciml_backend.run import BadRequest, MapName
 from sciml_backend.schedule import settings_of
 from sciml_backend.strategies.lbfgs import LBFGS
 from tests.strategies.following import steps
 
+TERMS = ("residual", "boundary", "initial")
 SMALL = {"model": {"width": 6, "depth": 2}, "dtype": "float64"}
 
 
@@ -24,7 +27,7 @@ def planned(strategy="lbfgs", problem="convection", data=40, seeds=(0,), **setti
 
 def test_sobol_points_fill_the_box_more_evenly_than_chance():
     problem = catalog.problem("convection")
-    chosen, _ = loss.split(problem, {"sampling": "sobol"})
+    chosen, _ = Collocation.split(TERMS, {"sampling": "sobol"})
     points = chosen.points(problem, 100, data_seed=0)["interior"]
     assert points.shape == (100, 2) and len(np.unique(points, axis=0)) == 100
     assert (points >= 0).all() and (points <= [2 * np.pi, 1]).all()
@@ -185,10 +188,12 @@ def test_samples_of_a_regression_can_be_noisy_but_not_moved():
 
 def test_no_setting_of_a_loss_has_the_name_of_a_strategys():
     for name, entry in catalog.entries("problems").items():
-        ours = set(loss.settings_of(entry.cls()))
-        for strategy in catalog.entries("strategies"):
-            theirs = set(settings_of(strategy))
-            assert not ours & theirs, (name, strategy)
+        for family in map(catalog.family, entry.cls.families):
+            objective = catalog.objective(family)
+            ours = set(objective.loss.settings(objective.terms_of(entry.cls()))) | set(known_of_model(family))
+            for strategy in family.strategies or catalog.entries("strategies"):
+                theirs = set(settings_of(strategy))
+                assert not ours & theirs, (name, strategy)
 
 
 NESTED = {

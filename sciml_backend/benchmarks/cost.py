@@ -29,9 +29,12 @@ SIZES = (200, 4000)
 
 def seconds_per_step(name: MapName, data: int, *, steps: int = 24) -> list[float]:
     """Mean seconds of one step of one run in every phase, in a batch as the engine picks it, mid-axis."""
-    axis = catalog.problem(name.problem).axis
-    middle = axis.axis[len(axis.axis) // 2]
-    specs = sweep.plan(name, coefficients={axis.name: [middle]}, data=[data], seeds=range(grouping.rows(data)))
+    problem = catalog.problem(name.problem)
+    values = problem.axes(name.family).x
+    middle = values[len(values) // 2]
+    specs = sweep.plan(
+        name, coefficients={problem.axis.name: [middle]}, data=[data], seeds=range(grouping.rows(name.family, data))
+    )
     objective, theta, out = sweep.objective_of(specs), sweep.initial_weights(specs), []
     for strategy in sweep.schedule_of(specs[0]):
         state = strategy.init(objective, theta)

@@ -45,7 +45,7 @@ def gradients(*, sizes: tuple[int, ...] = (100, 1000, 5000), rounds: int = 30) -
     """Loss and gradient per network: the textbook's, and ours at the batch the engine picks."""
     out = []
     for n in sizes:
-        rows = grouping.rows(n)
+        rows = grouping.rows(NAME.family, n)
         specs = sweep.plan(NAME, coefficients={"beta": [5.0]}, data=[n], seeds=range(rows))
         objective, theta = sweep.objective_of(specs), sweep.initial_weights(specs)
         textbook = TextbookConvection(beta=5.0, data=n, seed=0)
@@ -71,7 +71,7 @@ def gradients(*, sizes: tuple[int, ...] = (100, 1000, 5000), rounds: int = 30) -
 
 def iteration(*, iterations: int = 500, rounds: int = 3) -> dict[str, float]:
     """Milliseconds per L-BFGS iteration and network over the first iterations at beta = 5, N_f = 100."""
-    rows = grouping.rows(100)
+    rows = grouping.rows(NAME.family, 100)
     specs = sweep.plan(NAME, coefficients={"beta": [5.0]}, data=[100], seeds=range(rows))
     objective, strategy = sweep.objective_of(specs), sweep.schedule_of(specs[0])[0]
 

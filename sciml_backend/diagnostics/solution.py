@@ -19,7 +19,8 @@ class Solution(Diagnostic):
 
     Arrays, in the problem's units: the grid's nodes by coordinate, and ``solution`` and ``reference`` on it, the last
     coordinate first; ``x`` (129,), ``t`` (101,) and fields (101, 129) in one dimension and time. Numbers ``test_error``
-    (relative L2) and ``largest_error`` (absolute).
+    (relative L2) and ``largest_error`` (absolute). Of functions of several components their names, ``components`` (m,),
+    and fields (m, …). Where even the true solution has a loss, that ``floor`` beside the run's ``train_loss``.
     """
 
     label: ClassVar[str] = "Solution"
@@ -34,4 +35,8 @@ class Solution(Diagnostic):
             "test_error": float(objective.errors(theta)["test_error"][0]),
             "largest_error": float(abs(arrays["solution"] - arrays["reference"]).max()),
         }
+        floor = objective.floor()
+        if floor is not None and bool(floor.isfinite().all()):
+            numbers["floor"] = float(floor[0])
+            numbers["train_loss"] = float(objective.training_error(theta)[0])
         return Finding(numbers, arrays)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from sciml_backend import memory
-from sciml_backend.grouping import kind, rows
+from sciml_backend.grouping import kind, order, rows
 from sciml_backend.run import BadRequest, RunSpec
 
 MEMORY_SHARE = 0.5
@@ -26,10 +26,10 @@ def batches(
     ``most`` overrides ``rows``; ``fits`` says how many runs like one fit into memory (see ``rows_that_fit``);
     ``shrink`` divides what comes of both.
     """
-    ordered = sorted(specs, key=lambda spec: (-spec.data, kind(spec)))
+    ordered = sorted(specs, key=order)
     for _, group in groupby(ordered, key=kind):
         alike = list(group)
-        size = most or rows(alike[0].data, device=device)
+        size = most or rows(alike[0].family, alike[0].data, device=device)
         if fits is not None:
             size = min(size, fits(alike[0]))
         size = max(1, size // shrink)

@@ -156,7 +156,7 @@ def _log(
     theta: Tensor,
     on_log: Callable[[int, int, Tensor], None] | None,
 ) -> None:
-    loss, errors = objective.value(theta), objective.errors(theta)["test_error"]
+    loss, errors = objective.training_error(theta), objective.errors(theta)["test_error"]
     for i, row in enumerate(active):
         new = rows[row].log(float(loss[i]), float(errors[i]))
         if new and on_log is not None:

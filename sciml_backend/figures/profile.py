@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,29 @@ SPLIT = (0.3, 0.38)
 
 
 def profile(
-    x: ArrayLike, predicted: ArrayLike, reference: ArrayLike, *, x_title: str = "x", height: int = 340
+    x: ArrayLike,
+    predicted: ArrayLike,
+    reference: ArrayLike,
+    *,
+    names: Sequence[str] = ("",),
+    x_title: str = "x",
+    height: int = 340,
 ) -> go.Figure:
-    """Two panels over ``x`` (n,): predicted and reference (n,), and predicted - reference on an axis of its own."""
-    along, found, wanted = (np.asarray(values, dtype=float) for values in (x, predicted, reference))
-    lines = [
-        _line(along, wanted, "reference", OKABE_ITO[0], "solid", "y"),
-        _line(along, found, "predicted", OKABE_ITO[5], "dash", "y"),
-        _line(along, found - wanted, "predicted − reference", OKABE_ITO[2], "solid", "y2"),
-    ]
+    """Two panels over ``x`` (n,): predicted and reference (n,), and predicted - reference on an axis of its own.
+
+    Functions of several components are (m, n), with ``names`` (m,); each has a colour.
+    """
+    along = np.asarray(x, dtype=float)
+    found, wanted = (np.atleast_2d(np.asarray(values, dtype=float)) for values in (predicted, reference))
+    lines = []
+    for k, name in enumerate(names):
+        colours = (OKABE_ITO[k],) * 3 if len(names) > 1 else (OKABE_ITO[0], OKABE_ITO[5], OKABE_ITO[2])
+        own = f"{name} " if name else ""
+        lines += [
+            _line(along, wanted[k], f"{own}reference", colours[0], "solid", "y"),
+            _line(along, found[k], f"{own}predicted", colours[1], "dash", "y"),
+            _line(along, found[k] - wanted[k], f"{own}predicted − reference", colours[2], "solid", "y2"),
+        ]
     layout = figure_layout(
         height=height,
         xaxis={"title": {"text": x_title}, "anchor": "y2"},

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -37,10 +38,17 @@ def cache_folder() -> Path:
     return Path(root) / "regime-atlas" / "kernels"
 
 
+def _sources(name: str) -> list[Path]:
+    """The C file of a kernel, and the others that it includes."""
+    own = Path(__file__).with_name(f"{name}.c")
+    included = re.findall(r'^#include "(.+)"$', own.read_text(), re.MULTILINE)
+    return [own, *(own.with_name(file) for file in dict.fromkeys(included) if file != own.name)]
+
+
 @functools.cache
 def _fingerprint(name: str, compiler: str) -> str:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False, timeout=30).stdout
-    source = Path(__file__).with_name(f"{name}.c").read_bytes()
+    source = b"\0".join(path.read_bytes() for path in _sources(name))
     return hashlib.sha256(b"\0".join([source, version, " ".join(FLAGS).encode(), _cpu().encode()])).hexdigest()[:16]
 
 

@@ -1,4 +1,6 @@
-"""Multilayer perceptron with tanh activations, Xavier-normal weights and zero biases; Glorot and Bengio (2010).
+"""Multilayer perceptron with tanh activations; Xavier-normal weights and zero biases, Glorot and Bengio (2010).
+
+The start ``uniform`` draws weights and biases from U(-1, 1) / sqrt(inputs of the layer), as PyTorch does.
 
 Its inputs may be random Fourier features of the coordinates, cos 2πBx and sin 2πBx with a fixed Gaussian B, which let
 it learn high frequencies as fast as low ones; Tancik et al. (2020), arXiv:2006.10739.
@@ -17,20 +19,22 @@ from torch import Tensor
 from sciml_backend.kernels.taylor_mlp import FusedTerm, available
 from sciml_backend.linalg.polynomial import Polynomial
 from sciml_backend.linalg.taylor import JET, Streams
-from sciml_backend.model import Block, Model
+from sciml_backend.model import Block, FieldModel
 from sciml_backend.run import BadRequest, setting
 
 
 @dataclass(frozen=True)
-class MLP(Model):
-    """``depth`` hidden layers of ``width`` tanh units, one output; 2-50-50-50-1 by default (5,301 parameters)."""
+class MLP(FieldModel):
+    """``depth`` hidden layers of ``width`` tanh units, an affine output; 2-50-50-50-1 by default (5,301 parameters)."""
 
     label = "Multilayer perceptron"
     width: int = setting(50, "units of every hidden layer")
     depth: int = setting(3, "hidden layers")
     features: int = setting(0, "pairs of random Fourier features that the coordinates are turned into (0: none)")
     frequency: float = setting(1.0, "standard deviation of the features' frequencies, in cycles per unit of length")
+    start: str = setting("xavier", "initial weights: xavier (normal, zero biases) or uniform (biases too)")
     inputs: int = 2
+    outputs: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.features <= 2048 or not 0 < self.frequency < inf:
@@ -38,6 +42,8 @@ class MLP(Model):
                 "Fourier features are 0 to 2048 pairs of a positive frequency, "
                 f"got features={self.features}, frequency={self.frequency:g}."
             )
+        if self.start not in ("xavier", "uniform"):
+            raise BadRequest(f"The start of a perceptron is xavier or uniform, got {self.start!r}.")
         if not 1 <= self.width <= 2048 or not 1 <= self.depth <= 12:
             raise BadRequest(
                 "A perceptron has 1 to 12 hidden layers of 1 to 2048 units, "
@@ -47,7 +53,11 @@ class MLP(Model):
     @property
     def sizes(self) -> tuple[int, ...]:
         """Widths from input to output."""
-        return (2 * self.features or self.inputs, *[self.width] * self.depth, 1)
+        return (2 * self.features or self.inputs, *[self.width] * self.depth, self.outputs)
+
+    @property
+    def widths(self) -> tuple[int, ...] | None:
+        return None if self.features else self.sizes
 
     @cached_property
     def _blocks(self) -> tuple[Block, ...]:
@@ -65,6 +75,11 @@ class MLP(Model):
     def init(self, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         theta = torch.zeros(self.parameters)
+        if self.start == "uniform":
+            for weight, bias in zip(self.layout[::2], self.layout[1::2], strict=True):
+                drawn = torch.rand(prod(weight.shape) + prod(bias.shape), generator=generator)
+                theta[weight.slice.start : bias.slice.stop] = (2 * drawn - 1) / weight.shape[1] ** 0.5
+            return theta
         for block in self.layout:
             if len(block.shape) == 2:
                 std = (2.0 / sum(block.shape)) ** 0.5
@@ -74,6 +89,22 @@ class MLP(Model):
     def _layers(self, theta: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for weight, bias in zip(self.layout[::2], self.layout[1::2], strict=True):
             yield theta[:, weight.slice].unflatten(1, weight.shape), theta[:, bias.slice]
+
+    def apply(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        if theta.device.type == "cpu" and theta.shape[0] > 1:  # for the reason given in ``propagate``
+            own = inputs if inputs.dim() == 3 else inputs.expand(theta.shape[0], -1, -1)
+            rows = zip(theta.split(1), own.split(1), strict=True)
+            return torch.cat([self._applied(t.clone(), x) for t, x in rows])
+        return self._applied(theta, inputs if inputs.dim() == 3 else inputs[None])
+
+    def _applied(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        z = inputs
+        if self.features:
+            z = self._featured(inputs, Streams.value_only(1, self.inputs)).squeeze(1)
+        z = z.expand(theta.shape[0], -1, -1)
+        for i, (weight, bias) in enumerate(self._layers(theta)):
+            z = torch.baddbmm(bias[:, None, :], torch.tanh(z) if i else z, weight.mT)
+        return z
 
     def propagate(self, theta: Tensor, points: Tensor, streams: Streams) -> Tensor:
         if theta.device.type == "cpu" and theta.shape[0] > 1:

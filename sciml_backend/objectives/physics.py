@@ -22,23 +22,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sciml_backend.equation import Array, Equation, Field, Nodes, Point, Term, as_point, grid_points, shape
 from sciml_backend.kernels import build
 from sciml_backend.linalg.polynomial import NotPolynomial, Polynomial
-from sciml_backend.linalg.row_wise import dots
 from sciml_backend.linalg.taylor import StreamPlan, Streams
-from sciml_backend.model import Block, Model
-from sciml_backend.objective import TOGETHER, Index, Objective, symmetric
-from sciml_backend.problem import Array, Field, Nodes, Point, Problem, Term, as_point, grid_points, shape
-from sciml_backend.run import BadRequest
+from sciml_backend.model import Block, FieldModel
+from sciml_backend.objective import Index, Objective, dense_hessian, product_by_gradients
+from sciml_backend.objectives._collocation import Collocation
+from sciml_backend.run import BadRequest, RunSpec
 from sciml_backend.strategy import Difficulty
 
 PIECE = {"cpu": 512, "cuda": 65_536}
 """Points that the differentiable path works off at a time, by device: what stays in cache, or fits beside B rows."""
-
-DIFFERENCE = 3e-8
-"""Distance between the two points of ``Physics.hessian_at``."""
-CENTRAL = 1e-5
-"""Distance of the two points of ``Physics.hessian`` from the one between them."""
 
 
 @dataclass
@@ -59,7 +54,7 @@ class _TermAt:
     def __init__(
         self,
         term: Term,
-        problem: Problem,
+        problem: Equation,
         points: Mapping[str, Array],
         coefficients: Mapping[str, Tensor],
         noise: Array | None,
@@ -130,10 +125,45 @@ class Physics(Objective):
     to the values that the term compares with; ``fused=False`` keeps to the differentiable path.
     """
 
+    label = "Physics-informed loss"
+    kernel_name = "taylor_mlp"
+    loss = Collocation
+
+    @classmethod
+    def terms_of(cls, problem: Equation) -> tuple[str, ...]:
+        return tuple(term.name for term in problem.terms())
+
+    @classmethod
+    def sizes(cls, problem: Equation, loss: Collocation) -> dict[str, int]:
+        return {"inputs": len(problem.domain)}
+
+    @classmethod
+    def build(
+        cls,
+        problem: Equation,
+        model: FieldModel,
+        runs: Sequence[RunSpec],
+        *,
+        loss: Collocation,
+        dtype: torch.dtype,
+        device: str,
+    ) -> Self:
+        first = runs[0]
+        points = loss.points(problem, first.data, data_seed=first.data_seed)
+        return cls(
+            problem,
+            model,
+            coefficients={name: [run.coefficients[name] for run in runs] for name in first.coefficients},
+            points=points,
+            noise=loss.errors(problem, points, data_seed=first.data_seed),
+            dtype=dtype,
+            device=device,
+        )
+
     def __init__(
         self,
-        problem: Problem,
-        model: Model,
+        problem: Equation,
+        model: FieldModel,
         *,
         coefficients: Mapping[str, Sequence[float] | Array],
         points: Mapping[str, Array],
@@ -182,7 +212,7 @@ class Physics(Objective):
 
     @property
     def kernel(self) -> str:  # type: ignore[override]
-        return build.version("taylor_mlp") if self._kernels is not None else "torch"
+        return build.version(self.kernel_name) if self._kernels is not None else "torch"
 
     @property
     def chunk(self) -> int:  # type: ignore[override]
@@ -214,6 +244,14 @@ class Physics(Objective):
             setattr(other, given, {name: _of(rows, chosen) for name, rows in getattr(self, given).items()})
         other.runs = len(chosen)
         return other
+
+    def minibatch(self, number: int, size: int) -> Self:
+        """With so many of the interior points, drawn anew for every number."""
+        points = self.points["interior"]
+        if size >= points.shape[-2]:
+            return self
+        chosen = np.random.default_rng(number).choice(points.shape[-2], size, replace=False)
+        return self.given(points={"interior": points[..., chosen, :]})
 
     def given(self, **context: Any) -> Self:
         """Other ``coefficients`` (by name, each (B,)), ``points`` (by set, (n, d) or (B, n, d)), or terms with
@@ -353,36 +391,13 @@ class Physics(Objective):
         return out
 
     def hessian_at(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
-        """In float32, and where there is a kernel, a difference of two gradients in float64.
-
-        Its error, about 1e-7 of the product, is no larger than that of a product by differentiation in float32, and
-        it costs two and a half gradients in place of forty (measured at new and at trained networks).
-        """
         if self._kernels is None or self.dtype != torch.float32:
             return super().hessian_at(theta)
-        exact, there = self._in_double(), theta.detach().double()
-        base = exact.value_and_gradient(there)[1]
-
-        def product(v: Tensor) -> Tensor:
-            direction = v.double()
-            size = dots(direction, direction).sqrt()[:, None].to(direction)
-            step = DIFFERENCE / torch.where(size > 0, size, 1.0)
-            ahead = exact.value_and_gradient(there + step * direction)[1]
-            return ((ahead - base) / step).to(self.dtype)
-
-        return product
+        return product_by_gradients(self._in_double(), theta)
 
     def hessian(self, theta: Tensor) -> Tensor:
-        """In float64; where there is a kernel, central differences of its gradients (error 4e-10 of the matrix)."""
         exact = self._in_double()
-        if exact._kernels is None:
-            return Objective.hessian(exact, theta.detach().double())
-        pieces = (CENTRAL * torch.eye(theta.shape[1], dtype=torch.float64)).split(TOGETHER)
-        rows = [
-            torch.cat([_differenced(exact.repeated(row, len(steps)), there, steps) for steps in pieces])
-            for row, there in enumerate(theta.detach().double())
-        ]
-        return symmetric(torch.stack(rows))
+        return dense_hessian(exact, theta) if exact._kernels else Objective.hessian(exact, theta.detach().double())
 
     def gauss_newton(self, theta: Tensor) -> Tensor:
         """2 Σ_k w_k JᵀJ / n_k over the terms, J (n_k, P) the residuals' Jacobian."""
@@ -540,12 +555,6 @@ class Physics(Objective):
             return scratch + runs * self.parameters * size * 2
         graph = max(min(t.n, self.piece) * len(t.term.at) * t.streams.count for t in self._terms)
         return runs * size * (graph * width * layers * 8 + 4 * self.parameters)
-
-
-def _differenced(objective: Physics, theta: Tensor, steps: Tensor) -> Tensor:
-    """The Hessian at theta (P,) times the directions of ``steps`` (n, P), by central differences over these steps."""
-    ahead, behind = (objective.value_and_gradient(theta + sign * steps)[1] for sign in (1, -1))
-    return (ahead - behind) / (2 * CENTRAL)
 
 
 def _of(rows: Tensor, index: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sciml_backend.problem import Array, Coefficient, Field, Interval, Nodes, Point, Term
+from sciml_backend.equation import Array, Field, Interval, Nodes, Point, Term
+from sciml_backend.problem import Coefficient
 
 
 class Biharmonic1D(Interval):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sciml_backend.problem import Array, Coefficient, Field, Nodes, Periodic, Point
+from sciml_backend.equation import Array, Field, Nodes, Periodic, Point
+from sciml_backend.problem import Coefficient
 
 
 class Convection(Periodic):

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sciml_backend.problem import Array, Coefficient, Field, Interval, Nodes, Point
+from sciml_backend.equation import Array, Field, Interval, Nodes, Point
+from sciml_backend.problem import Coefficient
 
 
 class Poisson1D(Interval):

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sciml_backend.problem import Array, Coefficient, Field, Nodes, Periodic, Point, gaussian, logistic
+from sciml_backend.equation import Array, Field, Nodes, Periodic, Point, gaussian, logistic
+from sciml_backend.problem import Coefficient
 
 EXPONENT = 8 / pi**2  # a Gaussian of standard deviation π/4
 

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from sciml_backend.problem import Array, Coefficient, Coordinate, Field, Nodes, Point, Problem, Term
+from sciml_backend.equation import Array, Coordinate, Equation, Field, Nodes, Point, Term
+from sciml_backend.problem import Coefficient
 
 MODES = (0.25, 0.5, 0.75, 1.0)
 """The frequencies of the sines, as parts of the highest one."""
 
 
-class Regression(Problem):
+class Regression(Equation):
     """Samples of f(x) = ½ Σ sin(mωπx) over m = ¼, ½, ¾, 1 at nodes of [0, 1]: ω is the highest frequency."""
 
     label = "Multi-frequency regression"

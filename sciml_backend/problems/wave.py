@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sciml_backend.problem import TIME, Array, Coefficient, Coordinate, Field, Nodes, Point, SpaceTime, Term
+from sciml_backend.equation import TIME, Array, Coordinate, Field, Nodes, Point, SpaceTime, Term
+from sciml_backend.problem import Coefficient
 
 
 class Wave(SpaceTime):

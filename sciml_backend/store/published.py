@@ -43,7 +43,7 @@ class Panel:
 PANELS = {
     "PINN": Panel(MapName.parse("pinn/convection/lbfgs"), "beta"),
     "PINO": Panel(MapName.parse("pino/darcy/lbfgs"), "r"),
-    "PINODE": Panel(MapName.parse("pinode/pendulum/lbfgs"), "1/b"),
+    "PINODE": Panel(MapName.parse("pinode/pendulum/lbfgs"), "inv_b"),
 }
 """The digitised panels of Fig. 1; for the last two the strategy is the one in the paper's text (discrepancies.csv)."""
 

@@ -1,7 +1,7 @@
 """What first-order methods share: a learning rate that follows a schedule, batches of points, a budget of steps.
 
-With ``batch`` every step sees so many of the interior points, drawn anew, and the batch grows: small ones find the way,
-large ones end the noise (Smith et al. 2018, arXiv:1711.00489).
+With ``batch`` every step sees so many of the samples, as the objective deals them out, and the batch may grow: small
+ones find the way, large ones end the noise (Smith et al. 2018, arXiv:1711.00489).
 
 Only sums, products, quotients and roots, one at a time: each is rounded exactly, so a row's bits do not depend on the
 rows beside it. Fused operations such as ``lerp`` or ``addcmul`` round differently at the ends of a vector.
@@ -26,8 +26,8 @@ REASONS = {
     Status.BUDGET_SPENT: "All steps were taken.",
     Status.DIVERGED: "The loss or its gradient became infinite or not a number.",
 }
-SET = "interior"
-"""The point set that batches are drawn from."""
+MOST = 2**31
+"""A batch that grows without end stops here."""
 SCHEDULES = ("cosine", "constant", "exponential")
 
 
@@ -48,15 +48,16 @@ class FirstOrder(Strategy[Descent]):
 
     steps: int = setting(20_000, "steps after which a run ends")
     rate: float = setting(1e-3, "learning rate at the start")
-    batch: int = setting(0, "interior points that the first steps see (0: all)")
+    batch: int = setting(0, "samples, such as interior points, that the first steps see (0: all)")
     growth: float = setting(2.0, "factor by which the batch grows")
     stages: int = setting(8, "stages of equal length, after each of which the batch grows")
     schedule: str = setting(
-        "cosine", "how the learning rate goes on: cosine (to zero at the last step), exponential (to 1 %) or constant"
+        "cosine", "how the learning rate goes on: cosine (to zero at the last step), exponential or constant"
     )
+    final: float = setting(0.01, "part of the learning rate that an exponential schedule ends with")
 
     def __post_init__(self) -> None:
-        self._require("steps", "rate", "stages", above=0)
+        self._require("steps", "rate", "stages", "final", above=0)
         self._require("batch", least=0)
         self._require("growth", least=1)
         if self.schedule not in SCHEDULES:
@@ -109,30 +110,29 @@ class FirstOrder(Strategy[Descent]):
         if not self.batch:
             found: tuple[Tensor, Tensor] = objective.value_and_gradient(theta)
             return found
+        steps = np.unique(iteration).tolist()  # rows of one step see the same points
+        if len(steps) == 1:
+            found = self._seen(objective, steps[0]).value_and_gradient(theta)
+            return found
         values, gradient = theta.new_empty(len(theta)), torch.empty_like(theta)
-        for number in np.unique(iteration).tolist():  # rows of one step see the same points
+        for number in steps:
             rows = np.flatnonzero(iteration == number)
             at = torch.as_tensor(rows, device=theta.device)
             values[at], gradient[at] = self._seen(objective.rows(rows), number).value_and_gradient(theta[at])
         return values, gradient
 
     def _seen(self, objective: Any, iteration: int) -> Any:
-        """The objective on the batch of points of a step."""
-        points = objective.points[SET]
+        """The objective on the batch of a step."""
         with np.errstate(over="ignore"):
             grown = self.batch * np.float64(self.growth) ** (self.stages * iteration // self.steps)
-        size = round(min(grown, points.shape[-2]))
-        if size == points.shape[-2]:
-            return objective
-        chosen = np.random.default_rng(iteration).choice(points.shape[-2], size, replace=False)
-        return objective.given(points={SET: points[..., chosen, :]})
+        return objective.minibatch(iteration, round(min(grown, MOST)))
 
     def rates(self, iteration: Integers) -> Floats:
         """The learning rate of the step after so many steps, per row."""
         if self.schedule == "constant":
             return np.full(len(iteration), self.rate)
         if self.schedule == "exponential":
-            falling: Floats = self.rate * 0.01 ** (iteration / self.steps)
+            falling: Floats = self.rate * self.final ** (iteration / self.steps)
             return falling
         rates: Floats = self.rate * 0.5 * (1 + np.cos(np.pi * iteration / self.steps))
         return rates

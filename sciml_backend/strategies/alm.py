@@ -20,10 +20,11 @@ from sciml_backend.strategy import STAGE, STAGE_ITERATIONS, Outer, Posable, Stat
 
 @dataclass
 class Multipliers(State):
-    """λ by constrained term, each (B, n), and the penalty μ (B,) of the present stage."""
+    """λ by constrained term, each (B, n), the penalty μ (B,) of the present stage, weights (B,) of the other terms."""
 
     multiplier: dict[str, Tensor]
     penalty: Tensor
+    weight: dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +37,14 @@ class ALM(Outer[Multipliers]):
     iterations: int = setting(50, "outer iterations")
     penalty: float = setting(2.0, "penalty mu at the start")
     growth: float = setting(1.2, "factor by which mu grows before each outer iteration")
+    objective: float = setting(1.0, "weight of the terms that are not constraints")
     constrained: str = setting(
         "conditions", "terms that are constraints: conditions (all but the residual), all, or names joined by +"
     )
 
     def __post_init__(self) -> None:
         self._require("iterations", "penalty", "growth", above=0)
+        self._require("objective", least=0)
 
     @property
     def expected_iterations(self) -> int:
@@ -51,8 +54,10 @@ class ALM(Outer[Multipliers]):
         residuals = objective.residuals(theta)
         terms = _chosen(self.constrained, list(residuals))
         nothing = {name: torch.zeros_like(residuals[name]) for name in terms}
-        start = Multipliers(nothing, torch.full((len(theta),), self.penalty, dtype=torch.float64))
-        return self._raised(start, residuals)
+        penalty = torch.full((len(theta),), self.penalty, dtype=torch.float64)
+        free = [name for name in residuals if name not in terms] if self.objective != 1 else []
+        weight = {name: torch.full_like(penalty, self.objective) for name in free}
+        return self._raised(Multipliers(nothing, penalty, weight), residuals)
 
     def next(self, objective: Posable, theta: Tensor, context: Multipliers) -> Multipliers:
         return self._raised(context, objective.residuals(theta))
@@ -61,11 +66,11 @@ class ALM(Outer[Multipliers]):
         multiplier = {
             name: old + context.penalty.to(old)[:, None] * residuals[name] for name, old in context.multiplier.items()
         }
-        return Multipliers(multiplier, context.penalty * self.growth)
+        return Multipliers(multiplier, context.penalty * self.growth, context.weight)
 
     def pose(self, objective: Posable, context: Multipliers) -> Posable:
         half = {name: context.penalty / 2 for name in context.multiplier}
-        return objective.given(weights=half, multipliers=context.multiplier)
+        return objective.given(weights=half | context.weight, multipliers=context.multiplier)
 
     def stages(self, context: Multipliers) -> Integers:
         return np.full(len(context.penalty), self.iterations)

@@ -1,7 +1,7 @@
 """Curriculum learning in the coefficient; Krishnapriyan et al. (2021), arXiv:2109.01050, section 5.
 
-The coefficient that makes the problem hard starts at zero and rises by equal steps to its target; the weights of a
-stage are the start of the next one, and the collocation points stay.
+The coefficient that makes the problem hard starts where it is easiest, usually at zero, and rises by equal steps to its
+target; the weights of a stage are the start of the next one, and the collocation points stay.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from sciml_backend.strategy import STAGE, STAGE_ITERATIONS, Outer, Posable, Stat
 
 @dataclass
 class Lesson(State):
-    """The coefficient of the present stage, its target, and the step between stages, each (B,)."""
+    """The coefficient of the first stage, of the present one, of the last one, and the step between stages; (B,)."""
 
+    easiest: Floats
     value: Floats
     target: Floats
     step: Floats
@@ -32,7 +33,7 @@ class CL(Outer[Lesson]):
 
     label = "CL"
     inner: Strategy[Any] = part("lbfgs", "the strategy that minimises each stage's loss", **STAGE)
-    lessons: int = setting(140, "steps from zero to the largest coefficient of the map's axis")
+    lessons: int = setting(140, "steps from the easiest to the largest coefficient of the map's axis")
 
     def __post_init__(self) -> None:
         self._require("lessons", above=0)
@@ -44,18 +45,19 @@ class CL(Outer[Lesson]):
 
     def context(self, objective: Posable, theta: Tensor) -> Lesson:
         hard = objective.difficulty
-        step = np.full(len(theta), hard.largest / self.lessons)
-        return Lesson(np.zeros(len(theta)), hard.values.copy(), step)
+        step = np.full(len(theta), (hard.largest - hard.easiest) / self.lessons)
+        easiest = np.minimum(hard.easiest, hard.values)
+        return Lesson(easiest, easiest.copy(), hard.values.copy(), step)
 
     def next(self, objective: Posable, theta: Tensor, context: Lesson) -> Lesson:
         # Counted, not added up, so that the last step is not one of rounding.
-        done = np.round(context.value / context.step) + 1
-        value = done * context.step
+        done = np.round((context.value - context.easiest) / context.step) + 1
+        value = context.easiest + done * context.step
         reached = value > context.target - 1e-6 * context.step
-        return Lesson(np.where(reached, context.target, value), context.target, context.step)
+        return Lesson(context.easiest, np.where(reached, context.target, value), context.target, context.step)
 
     def pose(self, objective: Posable, context: Lesson) -> Posable:
         return objective.given(coefficients={objective.difficulty.name: context.value})
 
     def stages(self, context: Lesson) -> Integers:
-        return 1 + np.ceil(context.target / context.step - 1e-6).astype(np.int64)
+        return 1 + np.ceil((context.target - context.easiest) / context.step - 1e-6).astype(np.int64)

@@ -9,6 +9,7 @@ import pytest
 
 from sciml_backend import grouping, sweep
 from sciml_backend.engine import batches
+from sciml_backend.family import FAMILIES
 from sciml_backend.run import BadRequest, MapName
 
 NAME = MapName("pinn", "convection", "lbfgs")
@@ -21,7 +22,7 @@ def test_a_batch_shares_everything_but_coefficients_and_seeds() -> None:
     assert sorted(s.cell_id for b in made for s in b) == sorted(s.cell_id for s in runs)
     assert all(len({grouping.kind(s) for s in b}) == 1 for b in made)
     assert [b[0].data for b in made] == sorted((b[0].data for b in made), reverse=True)
-    assert max(len(b) for b in made) <= grouping.CPU_ROWS
+    assert max(len(b) for b in made) <= FAMILIES["pinn"].rows
     assert {len(b) for b in made if b[0].data == 5000} == {3}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,20 +11,20 @@ import torch
 from torch import Tensor
 
 from sciml_backend import catalog
+from sciml_backend.equation import TIME, Coordinate, Equation, Field, Point, SpaceTime, Term, grid_points
 from sciml_backend.models.mlp import MLP
 from sciml_backend.objectives.physics import Physics
-from sciml_backend.problem import TIME, Coordinate, Field, Point, Problem, SpaceTime, Term, grid_points
 from sciml_backend.run import BadRequest
 from tests.textbook import textbook_loss, textbook_residuals
 
-PROBLEMS = sorted(catalog.entries("problems"))
+PROBLEMS = sorted(name for name, entry in catalog.entries("problems").items() if issubclass(entry.cls, Equation))
 HIGH = ("biharmonic_1d",)
 """Problems of an order that the kernel does not go to."""
 ROWS = 3
 POINTS = 75
 
 
-def coefficients_of(problem: Problem) -> dict[str, list[float]]:
+def coefficients_of(problem: Equation) -> dict[str, list[float]]:
     axis = problem.axis
     rows = [problem.complete({axis.name: axis.axis[i]}) for i in range(ROWS)]
     return {name: [row[name] for row in rows] for name in rows[0]}
@@ -35,7 +36,7 @@ def make(name: str, **options: Any) -> Physics:
     return Physics(problem, model_of(problem), coefficients=coefficients_of(problem), **options)
 
 
-def model_of(problem: Problem) -> MLP:
+def model_of(problem: Equation) -> MLP:
     return MLP(width=13, depth=2, inputs=len(problem.domain))
 
 
@@ -285,7 +286,7 @@ def test_products_of_derivatives_are_fused_too() -> None:
     assert torch.allclose(loss, expected, rtol=1e-12) and torch.allclose(gradient, slope, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", catalog.entries("problems"))
+@pytest.mark.parametrize("name", PROBLEMS)
 def test_a_network_on_fourier_features_has_the_textbooks_residuals(name: str) -> None:
     problem = catalog.problem(name)
     model = MLP(width=5, depth=2, features=3, frequency=0.4, inputs=len(problem.domain))
@@ -352,3 +353,17 @@ def test_matrices_of_one_run_take_any_number_of_rows_and_are_as_exact_in_float32
     for objective, at in ((exact, theta.double()), (single, theta)):
         assert float((objective.hessian(at) - hessian).norm() / hessian.norm()) < 1e-8
         assert float((objective.gauss_newton(at) - normal).norm() / torch.as_tensor(normal).norm()) < 1e-10
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_batch_is_drawn_from_the_interior_points_anew_for_every_number(fused: bool) -> None:
+    problem = catalog.problem("convection")
+    coefficients, points = coefficients_of(problem), problem.points(60, data_seed=0)
+    build = partial(Physics, problem, model_of(problem), coefficients=coefficients, dtype=torch.float64, fused=fused)
+    objective = build(points=points)
+    theta = torch.stack([objective.model.init(seed) for seed in range(objective.runs)]).double()
+    chosen = points["interior"][np.random.default_rng(5).choice(60, 20, replace=False)]
+    wanted = build(points={**points, "interior": chosen}).value(theta)
+    assert torch.equal(objective.minibatch(5, 20).value(theta), wanted)
+    assert not torch.equal(objective.minibatch(6, 20).value(theta), wanted)
+    assert torch.equal(objective.minibatch(6, 60).value(theta), objective.value(theta))

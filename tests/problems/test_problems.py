@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from sciml_backend import catalog
-from sciml_backend.problem import Problem, SpaceTime, grid_points, open_grid, shape
+from sciml_backend.equation import Equation, SpaceTime, grid_points, open_grid, shape
 from sciml_backend.run import BadRequest
 
-PROBLEMS = sorted(catalog.entries("problems"))
+PROBLEMS = sorted(name for name, entry in catalog.entries("problems").items() if issubclass(entry.cls, Equation))
 PUBLISHED = [name for name in PROBLEMS if isinstance(catalog.problem(name), SpaceTime)]
 STEP = 2e-3
 STENCILS = {
@@ -29,7 +29,7 @@ STENCILS = {
 class ReferenceField:
     """The reference solution as a field; derivatives by fourth-order differences."""
 
-    problem: Problem
+    problem: Equation
     points: np.ndarray
     c: dict[str, float]
     largest: float = 1.0
@@ -60,7 +60,7 @@ class ReferenceField:
         return total
 
 
-def points_of(problem: Problem, name: str) -> np.ndarray:
+def points_of(problem: Equation, name: str) -> np.ndarray:
     rng = np.random.default_rng(0)
     chosen = problem.points(min(2000, problem.data_limit), data_seed=1)[name]
     if name == "interior" and "t" in problem.coordinates:  # the stencil stays inside
@@ -69,7 +69,7 @@ def points_of(problem: Problem, name: str) -> np.ndarray:
     return chosen[np.argsort(chosen[:, -1], kind="stable")]
 
 
-def coefficients_of(problem: Problem) -> dict[str, float]:
+def coefficients_of(problem: Equation) -> dict[str, float]:
     axis = problem.axis
     return problem.complete({axis.name: axis.axis[len(axis.axis) // 2]})
 

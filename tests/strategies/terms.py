@@ -44,6 +44,12 @@ class Terms:
         }
         return replace(self, coefficient=np.asarray(coefficient), **merged)
 
+    def minibatch(self, number: int, size: int) -> Terms:
+        points = self.points["interior"]
+        if size >= len(points):
+            return self
+        return self.given(points={"interior": points[np.random.default_rng(number).choice(len(points), size, False)]})
+
     def one(self, theta: Tensor, row: int) -> dict[str, Tensor]:
         """A row's residuals."""
         points = self.points["interior"]

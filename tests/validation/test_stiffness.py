@@ -16,11 +16,11 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from sciml_backend.engine.train import train
+from sciml_backend.equation import Coefficient, Equation, Field, Interval, Point, Term
 from sciml_backend.linalg.lanczos import lanczos
 from sciml_backend.linalg.probes import gaussian
 from sciml_backend.models.mlp import MLP
 from sciml_backend.objectives.physics import Physics
-from sciml_backend.problem import Coefficient, Field, Interval, Point, Problem, Term
 from sciml_backend.schedule import build
 
 ORDERS = (0, 1, 2, 4)
@@ -30,7 +30,7 @@ MODEL = MLP(width=50, depth=2, inputs=1)
 SAMPLES = 200
 
 
-class Operator(Problem):
+class Operator(Equation):
     """∂^p u = ∂^p sin ωπx, with no conditions."""
 
     label, equation = "operator", ""
