@@ -68,7 +68,7 @@ class FusedOperator:
         if library is None:
             raise RuntimeError("The kernel needs a C compiler; use the differentiable path instead.")
         self.grid, self.samples, self.dtype = grid, samples, dtype
-        self.outputs = units[-1]
+        self.outputs, self._parameters = units[-1], at[-1] + units[-1]  # the last block is the outputs' bias
         self._at = torch.tensor(list(at), dtype=torch.int64)
         self._operator = _Operator(
             inputs=inputs,
@@ -97,6 +97,7 @@ class FusedOperator:
 
     def load(self, theta: Tensor) -> None:
         """The weights (P,) of the calls that follow."""
+        self._require(theta)
         self._theta = theta.contiguous()
         self._transposed: Tensor | None = None
 
@@ -109,6 +110,9 @@ class FusedOperator:
         return self._outputs(fields, keep=False)
 
     def _outputs(self, fields: Tensor, *, keep: bool) -> Tensor:
+        self._require(fields, len(fields), self._operator.inputs)
+        if len(fields) > self.samples:
+            raise ValueError(f"There is room for {self.samples} samples, got {len(fields)}.")
         out = torch.empty(len(fields), self.outputs, *self.grid, dtype=self.dtype)
         self._forward(
             ctypes.byref(self._operator),
@@ -120,10 +124,22 @@ class FusedOperator:
 
     def backward(self, fields: Tensor, cotangent: Tensor, gradient: Tensor) -> None:
         """Add to ``gradient`` (P,) that of Σ cotangent · outputs, right after ``forward`` of the same fields."""
+        self._require(fields, len(fields), self._operator.inputs)
+        self._require(cotangent, len(fields), self.outputs)
+        self._require(gradient)
         if self._transposed is None:
             self._transposed = self._spectral()
         tensors = (self._tables, self._theta, self._transposed, fields, cotangent, gradient, self._work)
         self._backward(ctypes.byref(self._operator), _INT(len(fields)), *(_pointer(t) for t in tensors))
+
+    def _require(self, tensor: Tensor, *channels: int) -> None:
+        """The C code believes what it is told: a row of theta, or fields (n, channels, h, w)."""
+        shape = (*channels, *self.grid) if channels else (self._parameters,)
+        if tensor.dtype != self.dtype or tuple(tensor.shape) != shape or not tensor.is_contiguous():
+            raise ValueError(
+                f"The kernel takes a contiguous tensor {shape} of {self.dtype}, "
+                f"got {tuple(tensor.shape)} of {tensor.dtype}."
+            )
 
     def _spectral(self) -> Tensor:
         """The layers' spectral weights, (layers, modes, 2 · out, in)."""

@@ -215,6 +215,19 @@ def test_gelu_and_its_slope_are_as_exact_as_torchs():
 
 
 @compiled
+def test_the_kernel_refuses_what_it_was_not_made_for():
+    on = on_grid(SMALL, 8, 8)
+    for theta, fields in (
+        (weights(SMALL, 0).float(), drawn(1, 2, 8, 8)),  # another precision
+        (weights(SMALL, 0)[:, 1:], drawn(1, 2, 8, 8)),
+        (weights(SMALL, 0), drawn(1, 2, 8, 9)),  # another grid
+        (weights(SMALL, 0), drawn(1, 3, 8, 8)),
+    ):
+        with pytest.raises(ValueError, match="The kernel takes a contiguous tensor"):
+            on.predict(theta, fields)
+
+
+@compiled
 def test_a_step_works_in_the_memory_it_states():
     small, large = (on_grid(SMALL, 32, 32, samples=n) for n in (2, 8))
     fields = 2 * SMALL.layers * 16 + 1  # activations, slopes or cotangents, spectra
