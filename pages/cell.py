@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages import activity, address, cell_summary, choice, diagnostics, fill, results, services, words
 from pages.choice import Choice
-from sciml_backend import regimes
+from sciml_backend import figures, regimes
 from sciml_backend.run import RunSpec
 
 services.guard()
@@ -148,7 +148,7 @@ cell = choose(chosen)
 if cell is None:
     st.info("Choose a cell here, or click one on the Regime map.", icon=":material/info:")
 else:
-    st.subheader(f"{chosen.x.label} = {cell[0]:g}, {chosen.y.label} = {cell[1]:g}")
+    st.subheader(f"{chosen.x.label} = {figures.tick(chosen.x.label, cell[0])}, {chosen.y.label} = {cell[1]:g}")
     runs = results.cell_runs(str(chosen.name), chosen.source, x=cell[0], y=cell[1])
     if chosen.source == "published":
         cell_summary.show(chosen, cell)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -17,11 +19,14 @@ def choose(chosen: Choice, xs: list[float], ys: list[float]) -> tuple[float, flo
     for key, values in (("x", xs), ("y", ys)):
         if st.session_state.get(key) not in values:
             st.session_state[key] = None
-    look = {"format_func": _value, "placeholder": _value(None)}
     x = st.selectbox(
-        chosen.x.label, [None, *xs], key="x", width=140, help="The cell's column; or click the map.", **look
-    )
-    y = st.selectbox(chosen.y.label, [None, *ys], key="y", width=200, help="The cell's row; or click the map.", **look)
+        chosen.x.label, [None, *xs], key="x", width=140, help="The cell's column; or click the map.",
+        **_look(chosen.x.label),
+    )  # fmt: skip
+    y = st.selectbox(
+        chosen.y.label, [None, *ys], key="y", width=200, help="The cell's row; or click the map.",
+        **_look(chosen.y.label),
+    )  # fmt: skip
     return None if x is None or y is None else (x, y)
 
 
@@ -70,8 +75,11 @@ SAVING = {"modeBarButtons": [["toImage", "resetScale2d"]], "displaylogo": False,
 """A chart that can be saved as a picture."""
 
 
-def _value(value: float | None) -> str:
-    return "choose" if value is None else f"{value:g}"
+def _look(title: str) -> dict[str, Any]:
+    def value(number: float | None) -> str:
+        return "choose" if number is None else figures.tick(title, number)
+
+    return {"format_func": value, "placeholder": value(None)}
 
 
 def explain(chosen: Choice, columns: list[str]) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from pages import address, results, services
-from sciml_backend import regimes
+from sciml_backend import figures, regimes
 from sciml_backend.run import MapName, RunSpec
 
 VARIANTS = {"": "float32", "float64": "float64"}
@@ -179,13 +179,18 @@ def _axes(name: MapName, source: str) -> tuple[Axis, Axis]:
     if planned:
         x, y = planned["x"], planned["y"]
         return (
-            Axis(x["name"], x["label"], tuple(x["values"])),
+            Axis(x["name"], _title(x), tuple(x["values"])),
             Axis("data", y["label"], tuple(y["values"])),
         )
     stored = results.maps()
     row = stored[(stored["name"] == str(name)) & (stored["source"] == source)]
     found = row["x_name"].iloc[0] if len(row) else "x"
     return Axis(found, found), Axis("data", "amount of data")
+
+
+def _title(axis: Mapping[str, Any]) -> figures.AxisTitle:
+    """The title of an axis, with the names of its values where they have any."""
+    return figures.AxisTitle(axis["label"], dict(zip(axis["values"], axis["names"], strict=False)))
 
 
 def _planned(name: MapName) -> Mapping[str, Any] | None:

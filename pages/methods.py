@@ -33,7 +33,8 @@ def _span(number: Mapping[str, Any]) -> str:
     """The range of a coefficient or of the amount of data, and its values on the map."""
     usual = number.get("default")
     fixed = f"; {usual:g} unless chosen" if usual is not None else ""
-    axis = "; on the map " + ", ".join(f"{v:g}" for v in number["axis"]) if number["axis"] else ""
+    values = number["names"] or [f"{v:g}" for v in number["axis"]]
+    axis = "; on the map " + ", ".join(values) if values else ""
     return f"- **{number['label']}** from {number['low']:g} to {number['high']:g}{fixed}{axis}"
 
 

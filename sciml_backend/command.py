@@ -204,7 +204,7 @@ def plan(args: argparse.Namespace) -> list[Any]:
     from sciml_backend import catalog, sweep
 
     name = MapName.parse(args.map)
-    axes = {c.name for c in catalog.problem(name.problem).coefficients}
+    axes = {c.name: c for c in catalog.problem(name.problem).coefficients}
     of_models = defaults(catalog.model(catalog.family(name.family)))
     coefficients: dict[str, Sequence[float]] = {}
     of_model: dict[str, Setting] = {}
@@ -214,7 +214,9 @@ def plan(args: argparse.Namespace) -> list[Any]:
         if not sign:
             raise BadRequest(f"--set takes NAME=VALUE, got {pair!r}.")
         if key in axes:
-            coefficients[key] = numbers(text, what=f"--set {key}") or []
+            called = dict(zip(axes[key].names, axes[key].axis, strict=False))
+            parts = (str(called.get(part, part)) for part in text.split(","))
+            coefficients[key] = numbers(",".join(parts), what=f"--set {key}") or []
         elif key in of_models:
             of_model[key] = setting(text)
         else:

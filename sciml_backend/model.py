@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -74,3 +74,44 @@ class FieldModel(Model):
     ) -> Callable[..., None] | None:
         """A hand-written kernel for one mean-square term on the CPU, or None where this model has none."""
         return None
+
+
+class Share(Protocol):
+    """What some samples' outputs (k, outputs, h, w) add to a row's loss."""
+
+    def __call__(self, outputs: Tensor, /, *, row: int, samples: slice) -> Tensor: ...
+
+
+class Stepper(Protocol):
+    """A model of fields on one grid, ``samples`` at a time; ``bytes`` is what a step takes beside the data."""
+
+    @property
+    def samples(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def fused(self) -> object | None:
+        """The kernel that computes it, or None."""
+        ...
+
+    def predict(self, theta: Tensor, fields: Tensor) -> Tensor:
+        """The model's values without a graph to differentiate, as ``Model.apply`` gives them."""
+        ...
+
+    def value_and_gradient(self, theta: Tensor, fields: Tensor, loss: Share) -> tuple[Tensor, Tensor]:
+        """Each row's loss (B,) in float64 and its gradient (B, P), of a loss that is a sum over samples."""
+        ...
+
+
+class OperatorModel(Model):
+    """A function from fields to fields on a grid."""
+
+    @abstractmethod
+    def check(self, h: int, w: int) -> None:
+        """Raise BadRequest when a grid of h x w nodes is too coarse."""
+
+    @abstractmethod
+    def on_grid(self, h: int, w: int, *, dtype: torch.dtype, device: torch.device) -> Stepper:
+        """What evaluates and differentiates it fast on one grid; raises BadRequest when the grid is too coarse."""

@@ -54,6 +54,11 @@ class Objective(ABC):
         """What follows from the problem about a model: how many ``inputs`` it has, and ``outputs`` if not one."""
 
     @classmethod
+    def check(cls, problem: Any, model: Any, loss: Any) -> None:
+        """Raise BadRequest when this model cannot be trained on this problem."""
+        return None
+
+    @classmethod
     @abstractmethod
     def build(
         cls, problem: Any, model: Any, runs: Sequence[RunSpec], *, loss: Any, dtype: torch.dtype, device: str
@@ -90,6 +95,13 @@ class Objective(ABC):
         """
         raise BadRequest(f"{self.label} sees all its data at once; leave batch at 0.")
 
+    def published_steps(self, batch: int) -> int:
+        """How many steps of a first-order strategy with such batches were published for this amount of data.
+
+        Raises BadRequest where nothing says so.
+        """
+        raise BadRequest(f"Nothing says how many steps to take on {self.label}; set steps.")
+
     @abstractmethod
     def given(self, **context: Any) -> Self:
         """The same objective with another context, such as other coefficients or points."""
@@ -105,6 +117,11 @@ class Objective(ABC):
     def training_error(self, theta: Tensor) -> Tensor:
         """What a map shows of the training (B,): the plain loss, unless the published maps show something else."""
         return self.value(theta)
+
+    @property
+    def published_scale(self) -> float:
+        """How many times the loss, and so its curvature, was larger in the publication."""
+        return 1.0
 
     def floor(self) -> Tensor | None:
         """The training error of the true solution (B,), where that is not zero; None where it is."""

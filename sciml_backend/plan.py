@@ -107,6 +107,10 @@ def _from_variant(variant: str, family: Family, problem: Problem, strategy: str)
         if token in DTYPES:
             said.dtype = token
             continue
+        if token in family.variants:
+            said.model |= family.variants[token].model
+            said.settings |= family.variants[token].settings(strategy)
+            continue
         key, _, text = token.partition("=")
         known = known_settings(family, strategy, problem, said.settings)
         owners: list[tuple[Mapping[str, Any], dict[str, Any]]] = [
@@ -140,7 +144,10 @@ def variant_of(spec: RunSpec) -> str:
     tokens = [] if spec.dtype == "float32" else [spec.dtype]
     usual = {c.name: c.default for c in problem.coefficients}
     changed = {k: v for k, v in spec.coefficients.items() if usual.get(k) not in (None, v)}
-    tokens += [f"{k}={v}" for k, v in {**changed, **spec.model, **spec.settings}.items()]
+    name, named = _named(spec)
+    tokens += [name] if name else []
+    differing = {**changed, **spec.model, **spec.settings}
+    tokens += [f"{k}={v}" for k, v in differing.items() if named.get(k) != v]
     name = ",".join(tokens)
     if spec.data_seed or len(tokens) > READABLE or not re.fullmatch(r"[\w.=,+-]*", name):
         return sha256(json.dumps([name, spec.data_seed]).encode()).hexdigest()[:8]
@@ -190,8 +197,9 @@ def schedule_of(
 
 def model_of(family: Family, problem: Problem, model: Mapping[str, Setting], settings: Mapping[str, Setting]) -> Model:
     """The network of a run with these settings of its own and of the loss."""
-    sizes = catalog.objective(family).sizes(problem, loss_of(family, problem, settings)[0])
-    made: Model = catalog.model(family)(**sizes, **{**family.model_settings, **model})
+    objective, loss = catalog.objective(family), loss_of(family, problem, settings)[0]
+    made: Model = catalog.model(family)(**objective.sizes(problem, loss), **{**family.model_settings, **model})
+    objective.check(problem, made, loss)
     return made
 
 
@@ -232,6 +240,18 @@ def _check_size(
                 f"{phase.label} is for networks of at most {most:,} parameters and this one has {size:,}; "
                 "take a small one, such as depth=2 and width=10."
             )
+
+
+def _named(spec: RunSpec) -> tuple[str, dict[str, Setting]]:
+    """The family's named variant that a run is of, and what that sets; nothing when it is of none."""
+    family = catalog.family(spec.family)
+    usual = {**known_of_model(family), **family.settings(spec.strategy)}
+    chosen = {**spec.model, **spec.settings}
+    for name, variant in family.variants.items():
+        sets = {**variant.model, **variant.settings(spec.strategy)}
+        if all(chosen.get(k, usual.get(k)) == v for k, v in sets.items()):
+            return name, sets
+    return "", {}
 
 
 def _differing(known: Mapping[str, Any], given: Mapping[str, Setting], owner: str) -> dict[str, Setting]:

@@ -88,7 +88,15 @@ def _problem(problem: Problem, doc: str) -> dict[str, Any]:
         "equation": problem.equation,
         "note": problem.note,
         "coefficients": [
-            {"name": c.name, "label": c.label, "low": c.low, "high": c.high, "default": c.default, "axis": list(c.axis)}
+            {
+                "name": c.name,
+                "label": c.label,
+                "low": c.low,
+                "high": c.high,
+                "default": c.default,
+                "axis": list(c.axis),
+                "names": list(c.names),
+            }
             for c in problem.coefficients
         ],
         "data": {
@@ -114,7 +122,7 @@ def _map(family: str, name: str, problem: Problem, strategy: str, variants: tupl
         "problem": name,
         "strategy": strategy,
         "variants": {v: _template(MapName(family, name, strategy, v), problem) for v in offered},
-        "x": {"name": axis.name, "label": axis.label, "values": [float(v) for v in axes.x]},
+        "x": {"name": axis.name, "label": axis.label, "values": [float(v) for v in axes.x], "names": list(axis.names)},
         "y": {"name": problem.data_name, "label": problem.data_label, "values": [float(n) for n in axes.y]},
     }
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sciml_backend import disk_cache
 from sciml_backend.problem import Coefficient, Problem
@@ -75,8 +76,36 @@ class SolutionOperator(Problem):
     data_name = "N"
     data_label = "training samples N"
     data_source = "the pool that training sets are taken from"
-    families = ()
     variants = ("", "coarse")
+
+    @abstractmethod
+    def nodes(self, grid: int) -> Array:
+        """The nodes along a side, (grid,)."""
+
+    @property
+    def residuals(self) -> Mapping[str, Callable[[Tensor, Tensor], Tensor]]:
+        """Ways to write the equation on a grid by name, of u and what ``known`` gives; none where it has no equation.
+
+        Relative to the source.
+        """
+        return {}
+
+    def known(
+        self,
+        residual: str,
+        n: int,
+        c: Mapping[str, float],
+        *,
+        split: str = "train",
+        grid: int | None = None,
+        data_seed: int = 0,
+    ) -> NDArray[np.float32]:
+        """What a residual reads beside u, for the n samples of the same arguments, (n, …)."""
+        raise BadRequest(f"{self.label} has no residual {residual!r}.")
+
+    def solution(self, outputs: Tensor) -> Tensor:
+        """Solutions (…, h, w) of what a network gives there; a problem may build its border into it."""
+        return outputs
 
     @property
     def grid(self) -> int:
@@ -148,6 +177,7 @@ class PeriodicOperator(SolutionOperator):
 
     grids: ClassVar[Mapping[int, int]] = {128: 1024, 32: 256}
     heldout = "validation"
+    families = ("fno",)
     splits: ClassVar[Mapping[str, int]] = {"train": 32_768, "validation": 4096, "test": 4096}
     data_axis = (128, 256, 512, 1024, 2048, 4096, 8192, 16_384)
 
@@ -160,6 +190,9 @@ class PeriodicOperator(SolutionOperator):
     TYPICAL = 2048
     """Samples of the training pool that the typical sizes are medians of, whatever the size of the training set."""
     TOGETHER = 256
+
+    def nodes(self, grid: int) -> Array:
+        return np.arange(grid) / grid
 
     @abstractmethod
     def drawn(self, others: Array, c: Mapping[str, float]) -> tuple[Array, Array | None]:

@@ -10,11 +10,13 @@ from sciml_backend.figures.profile import profile
 from sciml_backend.figures.regime_map import regime_map
 from sciml_backend.figures.solution import solution
 from sciml_backend.figures.spectrum import spectrum
+from sciml_backend.figures.style import AxisTitle, tick
 from sciml_backend.figures.training import training
 from sciml_backend.figures.winner_map import SURE, colour, winner_map
 
 __all__ = [
     "SURE",
+    "AxisTitle",
     "clicked_cell",
     "colour",
     "cost_scatter",
@@ -26,6 +28,7 @@ __all__ = [
     "regime_map",
     "solution",
     "spectrum",
+    "tick",
     "training",
     "winner_map",
 ]

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from sciml_backend.figures.cell_marks import frame
-from sciml_backend.figures.style import figure, figure_layout, joined
+from sciml_backend.figures.style import figure, figure_layout, joined, tick
 from sciml_backend.regimes.boundaries import Boundary
 from sciml_backend.regimes.cells import axes
 
@@ -112,7 +112,10 @@ def polyline(x: NDArray[Any], y: NDArray[Any], line: dict[str, Any]) -> dict[str
 
 def heads(cells: pd.DataFrame, x_title: str, y_title: str) -> list[str]:
     """The first line of each cell's hover text."""
-    return [f"<b>{x_title} = {x:g}, {y_title} = {y:g}</b>" for x, y in zip(cells["x"], cells["y"], strict=True)]
+    return [
+        f"<b>{x_title} = {tick(x_title, x)}, {y_title} = {tick(y_title, y)}</b>"
+        for x, y in zip(cells["x"], cells["y"], strict=True)
+    ]
 
 
 def seed_words(value: float, finite: float, diverged: int, failed: int) -> str:
@@ -149,7 +152,7 @@ def _axis(values: NDArray[Any], title: str) -> dict[str, Any]:
         "title": {"text": title, "standoff": 6},
         "range": [-0.5, max(len(values), 1) - 0.5],
         "tickvals": list(range(len(values))),
-        "ticktext": [f"{value:g}" for value in values],
+        "ticktext": [tick(title, value) for value in values],
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,

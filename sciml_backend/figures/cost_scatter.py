@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from sciml_backend.figures.cell_grid import heads
-from sciml_backend.figures.style import HEAT, compact, figure, figure_layout
+from sciml_backend.figures.style import HEAT, compact, figure, figure_layout, tick
 
 
 def cost_scatter(
@@ -72,7 +72,7 @@ def _points(
     ]
     hover = ["<br>".join(lines) for lines in zip(heads(cells, x_title, y_title), *sides, strict=True)]
     bar = {"thickness": 12, "outlinewidth": 0, "title": {"text": x_title}}
-    ticks = {"tickvals": list(range(len(xs))), "ticktext": [f"{value:g}" for value in xs]}
+    ticks = {"tickvals": list(range(len(xs))), "ticktext": [tick(x_title, value) for value in xs]}
     return {
         "type": "scatter",
         "x": points[:, 0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,25 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale, sequential
 
 CLEAR = "rgba(0,0,0,0)"
+
+
+class AxisTitle(str):
+    """The title of an axis; ``names`` has what some of its values are called, where a number would not do."""
+
+    __slots__ = ("names",)
+    names: Mapping[float, str]
+
+    def __new__(cls, text: str, names: Mapping[float, str] | None = None) -> AxisTitle:
+        made = super().__new__(cls, text)
+        made.names = names or {}
+        return made
+
+
+def tick(title: str, value: float) -> str:
+    """A value of an axis in words."""
+    names = title.names if isinstance(title, AxisTitle) else {}
+    return names.get(value, f"{value:g}")
+
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Qualitative colours, Okabe and Ito (2008), without black and yellow: each is seen on white and on black."""

@@ -11,28 +11,21 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import pairwise
 from math import pi, prod
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import gelu
 
 from sciml_backend.kernels.fourier_operator import FusedOperator, available
-from sciml_backend.model import Block, Model
+from sciml_backend.model import Block, OperatorModel, Share
 from sciml_backend.run import BadRequest, setting
 
 PIECE = 8
 """Samples that are trained on at a time. Fewer read the weights too often, more fall out of the cache."""
 
 
-class Loss(Protocol):
-    """What some samples' outputs (k, outputs, h, w) add to a row's loss."""
-
-    def __call__(self, outputs: Tensor, /, *, row: int, samples: slice) -> Tensor: ...
-
-
 @dataclass(frozen=True)
-class FNO(Model):
+class FNO(OperatorModel):
     """Lifting, ``layers`` Fourier layers of ``width`` channels, a projection; 1,050,321 parameters for 4 inputs.
 
     ``inputs`` and ``outputs`` are channels of fields. A row of theta has for every Fourier layer a block ``spectral_i``
@@ -176,7 +169,7 @@ class OnGrid:
                 out.append(torch.cat([self.fused.predict(f) for f in own.split(self.samples)]))
             return torch.stack(out)
 
-    def value_and_gradient(self, theta: Tensor, fields: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+    def value_and_gradient(self, theta: Tensor, fields: Tensor, loss: Share) -> tuple[Tensor, Tensor]:
         """Each row's loss (B,) in float64 and its gradient (B, P), for a loss that is a sum over samples.
 
         ``loss(outputs, row, samples)`` is the scalar that a slice of the samples, whose outputs are (k, outputs, h, w),

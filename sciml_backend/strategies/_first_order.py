@@ -28,44 +28,50 @@ REASONS = {
 }
 MOST = 2**31
 """A batch that grows without end stops here."""
-SCHEDULES = ("cosine", "constant", "exponential")
+SCHEDULES = ("cosine", "constant", "exponential", "halved")
 
 
 @dataclass
 class Descent(State):
-    """Loss (B,), gradient (B, P) and its largest component (B,) at theta; the method's means (B, P) by name; steps."""
+    """Loss (B,), gradient (B, P) and its largest component (B,) at theta; the method's means (B, P) by name.
+
+    ``iteration`` counts the steps taken, of ``total`` ones; (B,) each.
+    """
 
     loss: Floats
     gradient: Tensor
     gradient_norm: Floats
     means: dict[str, Tensor]
     iteration: Integers
+    total: Integers
 
 
 @dataclass(frozen=True, kw_only=True)
 class FirstOrder(Strategy[Descent]):
     """A method that moves theta by a function of the gradients so far; subclasses name their means and the move."""
 
-    steps: int = setting(20_000, "steps after which a run ends")
+    steps: int = setting(20_000, "steps after which a run ends (0: as many as published for this amount of data)")
     rate: float = setting(1e-3, "learning rate at the start")
     batch: int = setting(0, "samples, such as interior points, that the first steps see (0: all)")
     growth: float = setting(2.0, "factor by which the batch grows")
     stages: int = setting(8, "stages of equal length, after each of which the batch grows")
     schedule: str = setting(
-        "cosine", "how the learning rate goes on: cosine (to zero at the last step), exponential or constant"
+        "cosine",
+        "how the learning rate goes on: cosine (to zero at the last step), exponential, halved (after each fifth) or "
+        "constant",
     )
     final: float = setting(0.01, "part of the learning rate that an exponential schedule ends with")
 
     def __post_init__(self) -> None:
-        self._require("steps", "rate", "stages", "final", above=0)
-        self._require("batch", least=0)
+        self._require("rate", "stages", "final", above=0)
+        self._require("steps", "batch", least=0)
         self._require("growth", least=1)
         if self.schedule not in SCHEDULES:
             raise BadRequest(f"The schedule of {self.label} is {', '.join(SCHEDULES)}, got {self.schedule!r}.")
 
     @property
     def expected_iterations(self) -> int:
-        return self.steps
+        return self.steps or super().expected_iterations
 
     @abstractmethod
     def _means(self) -> tuple[str, ...]:
@@ -77,15 +83,17 @@ class FirstOrder(Strategy[Descent]):
 
     def init(self, objective: Any, theta: Tensor) -> Descent:
         """The state at theta (B, P); evaluates the objective once."""
-        values, gradient = self._evaluated(objective, theta, np.zeros(len(theta), dtype=np.int64))
+        none = np.zeros(len(theta), dtype=np.int64)
+        total = none + (self.steps or objective.published_steps(self.batch))
+        values, gradient = self._evaluated(objective, theta, none, total)
         loss, norm = to_host(values, norms(gradient)[0])
         means = {name: torch.zeros_like(theta) for name in self._means()}
-        return Descent(loss, gradient, norm, means, np.zeros(len(theta), dtype=np.int64))
+        return Descent(loss, gradient, norm, means, none, total)
 
     def step(self, objective: Any, theta: Tensor, state: Descent) -> Step[Descent]:
         """One update of every row, and the loss after it; a row whose loss is lost stays where it was."""
         moved = theta - self._move(state)
-        values, gradient = self._evaluated(objective, moved, state.iteration + 1)
+        values, gradient = self._evaluated(objective, moved, state.iteration + 1, state.total)
         loss, norm = to_host(values, norms(gradient)[0])
         evaluations = 1 + (state.iteration == 0)
         state.iteration = state.iteration + 1
@@ -97,7 +105,7 @@ class FirstOrder(Strategy[Descent]):
             theta, state.gradient = torch.where(keep, moved, theta), torch.where(keep, gradient, state.gradient)
             state.loss = np.where(sound, loss, state.loss)
             state.gradient_norm = np.where(sound, norm, state.gradient_norm)
-        spent = state.iteration >= self.steps
+        spent = state.iteration >= state.total
         status = [
             Status.DIVERGED if not fine else Status.BUDGET_SPENT if last else Status.RUNNING
             for fine, last in zip(sound, spent, strict=True)
@@ -105,36 +113,40 @@ class FirstOrder(Strategy[Descent]):
         reason = [REASONS[s] for s in status]
         return Step(theta, state, state.loss, state.gradient_norm, evaluations, status, reason)
 
-    def _evaluated(self, objective: Any, theta: Tensor, iteration: Integers) -> tuple[Tensor, Tensor]:
+    def _evaluated(self, objective: Any, theta: Tensor, iteration: Integers, total: Integers) -> tuple[Tensor, Tensor]:
         """Loss (B,) and gradient (B, P) on what each row's step sees."""
         if not self.batch:
             found: tuple[Tensor, Tensor] = objective.value_and_gradient(theta)
             return found
         steps = np.unique(iteration).tolist()  # rows of one step see the same points
         if len(steps) == 1:
-            found = self._seen(objective, steps[0]).value_and_gradient(theta)
+            found = self._seen(objective, steps[0], int(total[0])).value_and_gradient(theta)
             return found
         values, gradient = theta.new_empty(len(theta)), torch.empty_like(theta)
         for number in steps:
             rows = np.flatnonzero(iteration == number)
             at = torch.as_tensor(rows, device=theta.device)
-            values[at], gradient[at] = self._seen(objective.rows(rows), number).value_and_gradient(theta[at])
+            seen = self._seen(objective.rows(rows), number, int(total[rows[0]]))
+            values[at], gradient[at] = seen.value_and_gradient(theta[at])
         return values, gradient
 
-    def _seen(self, objective: Any, iteration: int) -> Any:
+    def _seen(self, objective: Any, iteration: int, total: int) -> Any:
         """The objective on the batch of a step."""
         with np.errstate(over="ignore"):
-            grown = self.batch * np.float64(self.growth) ** (self.stages * iteration // self.steps)
+            grown = self.batch * np.float64(self.growth) ** (self.stages * iteration // total)
         return objective.minibatch(iteration, round(min(grown, MOST)))
 
-    def rates(self, iteration: Integers) -> Floats:
-        """The learning rate of the step after so many steps, per row."""
+    def rates(self, state: Descent) -> Floats:
+        """The learning rate of the next step, per row."""
+        iteration = state.iteration
         if self.schedule == "constant":
             return np.full(len(iteration), self.rate)
+        if self.schedule == "halved":
+            return np.asarray(self.rate * 0.5 ** (5 * iteration // state.total))
         if self.schedule == "exponential":
-            falling: Floats = self.rate * self.final ** (iteration / self.steps)
+            falling: Floats = self.rate * self.final ** (iteration / state.total)
             return falling
-        rates: Floats = self.rate * 0.5 * (1 + np.cos(np.pi * iteration / self.steps))
+        rates: Floats = self.rate * 0.5 * (1 + np.cos(np.pi * iteration / state.total))
         return rates
 
 

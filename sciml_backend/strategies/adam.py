@@ -35,6 +35,6 @@ class Adam(FirstOrder):
         first = state.means["first"] * self.beta1 + gradient * (1 - self.beta1)
         second = state.means["second"] * self.beta2 + gradient * gradient * (1 - self.beta2)
         state.means = {"first": first, "second": second}
-        length = column(self.rates(state.iteration) / (1 - self.beta1**taken), gradient)
+        length = column(self.rates(state) / (1 - self.beta1**taken), gradient)
         root = column(np.sqrt(1 - self.beta2**taken), gradient)
         return first * length / (second.sqrt() / root + self.epsilon)

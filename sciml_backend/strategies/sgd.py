@@ -30,4 +30,4 @@ class SGD(FirstOrder):
         if self.momentum:
             moved = state.means["velocity"] * self.momentum + state.gradient
             state.means = {"velocity": moved}
-        return moved * column(self.rates(state.iteration), moved)
+        return moved * column(self.rates(state), moved)

@@ -55,6 +55,12 @@ def test_a_run_prints_its_history_on_request(atlas: Any) -> None:
     assert _plain(Curve(train_loss=[1.0, float("inf")]))["train_loss"] == [1.0, None]
 
 
+def test_a_range_goes_by_its_name(atlas: Any) -> None:
+    tiny = ["--set", "modes=2", "--set", "layers=1", "--set", "grid=32", "--set", "steps=2"]
+    record = ok(atlas("run", "fno/poisson_2d/adam", "--set", "K=2.5-5", "--data", "4", *tiny, "--json"))
+    assert record["coefficients"] == {"K": 2.5} and record["iterations"] == 2
+
+
 def test_several_seeds_are_one_batch(atlas: Any) -> None:
     records = ok(atlas("run", MAP, "--set", "beta=5", "--data", "6000", "--seeds", "0,1,2,3,4", *SMALL, "--json"))
     assert [r["seed"] for r in records] == [0, 1, 2, 3, 4] and {r["batch_rows"] for r in records} == {5}

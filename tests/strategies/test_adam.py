@@ -95,7 +95,7 @@ def test_batches_of_points_grow_until_every_point_is_seen():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"rate": -1.0}, {"schedule": "linear"}, {"beta2": 1.0}, {"batch": -1}, {"growth": 0.5}]
+    "wrong", [{"steps": -1}, {"rate": -1.0}, {"schedule": "linear"}, {"beta2": 1.0}, {"batch": -1}, {"growth": 0.5}]
 )
 def test_refuses_settings_that_make_no_sense(wrong):
     with pytest.raises(BadRequest, match=next(iter(wrong))):

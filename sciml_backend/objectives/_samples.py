@@ -1,0 +1,394 @@
+"""What losses over samples of a solution operator share: pieces of samples, terms, errors on a set held out.
+
+A term is a mean over samples, of squares  mean(r²)  or of norms  mean|r|  with one r for each sample. A strategy may be
+given it with a weight, and with multipliers: then it is  w mean(r²) + mean(λ r).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml_backend.kernels import build
+from sciml_backend.loss import Loss
+from sciml_backend.model import Block, OperatorModel, Share, Stepper
+from sciml_backend.objective import Index, Objective, product_by_gradients
+from sciml_backend.run import BadRequest, RunSpec, setting
+from sciml_backend.solution_operator import Samples, SolutionOperator
+from sciml_backend.strategy import Difficulty
+
+PIECE = 8
+"""Samples that are differentiated twice at a time."""
+KEPT = 512 * 2**20
+"""Bytes up to which a set's inputs are made once; those of a larger one are made batch by batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnGrid(Loss):
+    """On which grid a solution operator is learned; with any strategy.
+
+    A term has the weight 1 unless told: ``--set weight.physics=0.1``.
+    """
+
+    grid: int = setting(0, "nodes along a side of the samples' grid (0: the published one)")
+
+    def side(self, problem: SolutionOperator) -> int:
+        """Nodes along a side."""
+        return self.grid or problem.grid
+
+    def check(self, problem: SolutionOperator, terms: Sequence[str]) -> None:
+        super().check(problem, terms)
+        if self.side(problem) not in problem.grids:
+            known = " or ".join(map(str, problem.grids))
+            raise BadRequest(f"{problem.label} is sampled with {known} nodes a side, got grid={self.grid}.")
+
+
+class Set:
+    """Samples as tensors of a precision on a device: inputs and targets of any of them, and what else a term reads."""
+
+    def __init__(self, samples: Samples, beside: Mapping[str, np.ndarray], dtype: torch.dtype, device: torch.device):
+        self.samples, self.beside, self.dtype, self.device = samples, beside, dtype, device
+        one = samples.inputs(np.arange(1))
+        self._whole = self._on(samples.inputs()) if one.nbytes * len(samples) <= KEPT else None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def _on(self, array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array).to(self.device, self.dtype)
+
+    def inputs(self, chosen: np.ndarray) -> Tensor:
+        """(k, channels, h, w)."""
+        whole = self._whole
+        return self._on(self.samples.inputs(chosen)) if whole is None else whole[torch.as_tensor(chosen)]
+
+    def targets(self, chosen: np.ndarray) -> Tensor:
+        """(k, 1, h, w)."""
+        return self._on(self.samples.targets[chosen])
+
+    def other(self, name: str, chosen: np.ndarray) -> Tensor:
+        """What a term reads beside them, (k, …)."""
+        return self._on(self.beside[name][chosen])
+
+
+class OnSamples(Objective):
+    """The loss of runs that share problem, model, amount of data and precision; each has its own training set."""
+
+    loss: ClassVar[type[Loss]] = OnGrid
+    kernel_name = "fourier_operator"
+    norms: ClassVar[bool] = False
+    """Whether the terms are means of norms, not of squares."""
+    weight: ClassVar[Mapping[str, float]] = {}
+    """What a term counts in the loss, where not 1."""
+
+    # -- what a subclass says ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _parts(self, outputs: Tensor, own: Set, chosen: np.ndarray) -> dict[str, Tensor]:
+        """r by term, (k, m) each, of solutions (k, 1, h, w) of some samples; m = 1 where terms are means of norms."""
+
+    @classmethod
+    def _beside(cls, problem: Any, run: RunSpec, loss: Any) -> dict[str, np.ndarray]:
+        """What terms read beside the samples, by name, (n, …)."""
+        return {}
+
+    # -- making one -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def sizes(cls, problem: SolutionOperator, loss: OnGrid) -> dict[str, int]:
+        return {"inputs": problem.channels, "outputs": 1}
+
+    @classmethod
+    def check(cls, problem: SolutionOperator, model: OperatorModel, loss: OnGrid) -> None:
+        model.check(loss.side(problem), loss.side(problem))
+
+    @classmethod
+    def build(
+        cls,
+        problem: SolutionOperator,
+        model: OperatorModel,
+        runs: Sequence[RunSpec],
+        *,
+        loss: OnGrid,
+        dtype: torch.dtype,
+        device: str,
+    ) -> Self:
+        return cls(problem, model, runs, loss=loss, dtype=dtype, device=torch.device(device))
+
+    def __init__(
+        self,
+        problem: SolutionOperator,
+        model: OperatorModel,
+        runs: Sequence[RunSpec],
+        *,
+        loss: OnGrid,
+        dtype: torch.dtype,
+        device: torch.device,
+    ):
+        self.problem, self.model, self.specs, self.chosen_loss = problem, model, list(runs), loss
+        self.dtype, self.device, self.side = dtype, device, loss.side(problem)
+        self.terms = self.terms_of(problem)
+        self.n = runs[0].data
+        self._sets: dict[Any, Set] = {}
+        self._chosen: np.ndarray = np.arange(self.n)
+        self._weights: dict[str, Tensor] = {}
+        self._multipliers: dict[str, Tensor] = {}
+        self._stepper: Stepper = model.on_grid(self.side, self.side, dtype=dtype, device=device)
+        self._twin: list[OnSamples] = []
+
+    @property
+    def runs(self) -> int:  # type: ignore[override]
+        return len(self.specs)
+
+    @property
+    def layout(self) -> tuple[Block, ...]:
+        return self.model.layout
+
+    @property
+    def kernel(self) -> str:  # type: ignore[override]
+        return build.version(self.kernel_name) if self._stepper.fused else "torch"
+
+    @property
+    def chunk(self) -> int:  # type: ignore[override]
+        return self._stepper.samples
+
+    @property
+    def difficulty(self) -> Difficulty:
+        axis = self.problem.axis
+        values = np.array([run.coefficients[axis.name] for run in self.specs])
+        return Difficulty(axis.name, max(axis.axis), values, axis.easiest)
+
+    # -- which runs and samples -------------------------------------------------------------------------------------
+
+    def rows(self, index: Index) -> Self:
+        chosen = np.asarray(index)
+        other = copy(self)  # sets and the network's memory are shared
+        other.specs = [self.specs[row] for row in chosen]
+        for given in ("_weights", "_multipliers"):
+            kept = {k: v[torch.as_tensor(chosen, device=v.device)] for k, v in getattr(self, given).items()}
+            setattr(other, given, kept)
+        return other
+
+    def given(self, **context: Any) -> Self:
+        """Other ``coefficients`` (by name, each (B,)), or terms with ``weights`` (by term, (B,)) and ``multipliers``
+        (by term, (B, n)); the rest stays.
+        """
+        if unknown := context.keys() - {"coefficients", "points", "weights", "multipliers"} or context.get("points"):
+            raise TypeError(f"A loss over samples cannot be given other {', '.join(unknown)}.")
+        other = copy(self)
+        moved = context.get("coefficients", {})
+        other.specs = [
+            run.but(coefficients={**run.coefficients, **{name: float(v[row]) for name, v in moved.items()}})
+            for row, run in enumerate(self.specs)
+        ]
+        other._weights = {**self._weights, **context.get("weights", {})}
+        other._multipliers = {**self._multipliers, **context.get("multipliers", {})}
+        return other
+
+    def _of(self, chosen: np.ndarray) -> Self:
+        other = copy(self)
+        other._chosen = chosen
+        return other
+
+    def _for(self, theta: Tensor) -> Self:
+        """The same objective for as many rows as theta has."""
+        if len(theta) == self.runs:
+            return self
+        if self.runs != 1:
+            raise ValueError(f"This objective is for {self.runs} runs, got theta with {len(theta)} rows.")
+        return self.rows([0] * len(theta))
+
+    def _set(self, row: int, *, split: str = "train") -> Set:
+        run = self.specs[row]
+        key = (split, *sorted(run.coefficients.items()), run.data_seed)
+        if key not in self._sets:
+            n = self.n if split == "train" else self.problem.grids[self.side]
+            samples = self.problem.samples(n, run.coefficients, split=split, grid=self.side, data_seed=run.data_seed)
+            beside = self._beside(self.problem, run, self.chosen_loss) if split == "train" else {}
+            self._sets[key] = Set(samples, beside, self.dtype, self.device)
+        return self._sets[key]
+
+    # -- the loss ---------------------------------------------------------------------------------------------------
+
+    def _share(self, outputs: Tensor, *, row: int, samples: np.ndarray) -> Tensor:
+        """What some samples, by their outputs, add to a row's loss."""
+        solutions = self.problem.solution(outputs)
+        total = outputs.new_zeros(())
+        for term, r in self._parts(solutions, self._set(row), samples).items():
+            count = len(self._chosen) * r.shape[1]
+            weight = self._weights[term][row].to(r) if term in self._weights else 1.0
+            if term in self._multipliers:
+                own = self._multipliers[term][row].to(r).unflatten(0, (self.n, -1))[torch.as_tensor(samples)]
+                part = weight * r.square().sum() + (own * r).sum()
+            else:
+                part = weight * self.weight.get(term, 1.0) * (r if self.norms else r.square()).sum()
+            total = total + part / count
+        return total
+
+    def _sharing(self, row: int, samples: np.ndarray) -> Share:
+        """``_share`` of a slice of these samples."""
+
+        def share(outputs: Tensor, /, **of: Any) -> Tensor:
+            return self._share(outputs, row=row, samples=samples[of["samples"]])
+
+        return share
+
+    def _pieces(self, size: int) -> list[np.ndarray]:
+        return [self._chosen[at : at + size] for at in range(0, len(self._chosen), size)]
+
+    def value_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        own = self._for(theta)
+        values, gradients = torch.zeros(len(theta), dtype=torch.float64), torch.zeros_like(theta)
+        for row in range(len(theta)):
+            for samples in own._pieces(256):
+                inputs, share = own._set(row).inputs(samples), own._sharing(row, samples)
+                value, gradient = self._stepper.value_and_gradient(theta[row : row + 1], inputs, share)
+                values[row] += value[0].cpu()
+                gradients[row] += gradient[0]
+        return values.to(theta), gradients
+
+    def value(self, theta: Tensor) -> Tensor:
+        own, values = self._for(theta), torch.zeros(len(theta), dtype=torch.float64)
+        with torch.no_grad():
+            for row in range(len(theta)):
+                for samples in own._pieces(256):
+                    outputs = self._stepper.predict(theta[row : row + 1], own._set(row).inputs(samples))[0]
+                    values[row] += own._share(outputs, row=row, samples=samples).double().cpu()
+        return values.to(theta)
+
+    def differentiable_value(self, theta: Tensor) -> Tensor:
+        own = self._for(theta)
+        rows = [
+            sum(own._plain(theta[row], row, samples) for samples in own._pieces(PIECE)) for row in range(len(theta))
+        ]
+        return torch.stack(rows)  # type: ignore[arg-type]
+
+    def _plain(self, theta: Tensor, row: int, samples: np.ndarray) -> Tensor:
+        """What some samples add to a row's loss, by plain torch, for weights (P,)."""
+        outputs = self.model.apply(theta[None], self._set(row).inputs(samples))[0]
+        return self._share(outputs, row=row, samples=samples)
+
+    def hessian_times(self, theta: Tensor, v: Tensor) -> Tensor:
+        own, out = self._for(theta), torch.zeros_like(theta)
+        for row in range(len(theta)):
+            for samples in own._pieces(PIECE):
+                leaf = theta[row].detach().requires_grad_()
+                (slope,) = torch.autograd.grad(own._plain(leaf, row, samples), leaf, create_graph=True)
+                out[row] += torch.autograd.grad((slope * v[row]).sum(), leaf)[0]
+        return out
+
+    def hessian_at(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
+        if self.dtype != torch.float32 or not self._stepper.fused:
+            return super().hessian_at(theta)
+        return product_by_gradients(self._in_double(), theta)
+
+    def _in_double(self) -> Self:
+        """The same in float64."""
+        if not self._twin:
+            self._twin.append(
+                type(self)(
+                    self.problem,
+                    self.model,
+                    self.specs,
+                    loss=self.chosen_loss,
+                    dtype=torch.float64,
+                    device=self.device,
+                )
+            )
+        other: Self = copy(self._twin[0])  # type: ignore[assignment]
+        other.specs, other._chosen = self.specs, self._chosen
+        other._weights, other._multipliers = self._weights, self._multipliers
+        return other
+
+    def gauss_newton(self, theta: Tensor) -> Tensor:
+        raise BadRequest(f"{self.label} has too many residuals for a dense matrix; choose another strategy.")
+
+    def residuals(self, theta: Tensor) -> dict[str, Tensor]:
+        own, rows = self._for(theta), []
+        with torch.no_grad():
+            for row in range(len(theta)):
+                parts = []
+                for samples in own._pieces(256):
+                    outputs = self._stepper.predict(theta[row : row + 1], own._set(row).inputs(samples))[0]
+                    parts.append(own._parts(self.problem.solution(outputs), own._set(row), samples))
+                rows.append({term: torch.cat([part[term] for part in parts]).flatten() for term in self.terms})
+        return {term: torch.stack([row[term] for row in rows]) for term in self.terms}
+
+    def _all_parts(self, theta: Tensor, row: int) -> dict[str, Tensor]:
+        """All residuals of a row by plain torch, flat, for weights (P,)."""
+        outputs = self.model.apply(theta[None], self._set(row).inputs(self._chosen))[0]
+        parts = self._parts(self.problem.solution(outputs), self._set(row), self._chosen)
+        return {term: part.flatten() for term, part in parts.items()}
+
+    def residual_jvp(self, theta: Tensor, v: Tensor) -> dict[str, Tensor]:
+        own = self._for(theta)
+        rows = [
+            torch.func.jvp(partial(own._all_parts, row=row), (theta[row].detach(),), (v[row],))[1]
+            for row in range(len(theta))
+        ]
+        return {term: torch.stack([row[term] for row in rows]) for term in self.terms}
+
+    def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor]) -> Tensor:
+        own, rows = self._for(theta), []
+        for row in range(len(theta)):
+            leaf = theta[row].detach().requires_grad_()
+            parts = own._all_parts(leaf, row)
+            product = sum((w[term][row] * part).sum() for term, part in parts.items() if term in w)
+            rows.append(torch.autograd.grad(product, leaf)[0])  # type: ignore[arg-type]
+        return torch.stack(rows)
+
+    # -- against the solutions ----------------------------------------------------------------------------------------
+
+    def _errors(self, theta: Tensor, split: str, order: int) -> Tensor:
+        """Relative distance of each row's solutions to the true ones, the mean over samples of a split, (B,)."""
+        own, found = self._for(theta), []
+        for row in range(len(theta)):
+            held = own._set(row, split=split)
+            every, ratios = np.arange(len(held)), []
+            for at in range(0, len(held), 256):
+                samples = every[at : at + 256]
+                outputs = self._stepper.predict(theta[row : row + 1], held.inputs(samples))[0]
+                ratios.append(relative(self.problem.solution(outputs), held.targets(samples), order=order))
+            found.append(torch.cat(ratios).double().mean().cpu())
+        return torch.stack(found)
+
+    def errors(self, theta: Tensor, *, heldout: bool = False) -> dict[str, Tensor]:
+        """``test_error``: relative L2 distance to the solutions held out, mean over samples; ``heldout`` adds L1."""
+        with torch.no_grad():
+            out = {"test_error": self._errors(theta, self.problem.heldout, 2)}
+            if heldout:
+                out["test_error_l1"] = self._errors(theta, self.problem.heldout, 1)
+        return out
+
+    def solution(self, theta: Tensor) -> dict[str, np.ndarray]:
+        """``solution`` and ``reference`` of the first sample held out, (B, h, w), and the nodes ``x`` and ``y``."""
+        own, first = self._for(theta), np.arange(1)
+        found, truth = [], []
+        for row in range(len(theta)):
+            held = own._set(row, split=self.problem.heldout)
+            outputs = self._stepper.predict(theta[row : row + 1], held.inputs(first))[0]
+            found.append(self.problem.solution(outputs)[0, 0].double().cpu().numpy())
+            truth.append(held.targets(first)[0, 0].double().cpu().numpy())
+        along = self.problem.nodes(self.side)
+        return {"x": along, "y": along, "solution": np.stack(found), "reference": np.stack(truth)}
+
+    def memory(self, runs: int) -> int:
+        size = torch.empty((), dtype=self.dtype).element_size()
+        data = min(KEPT, self.n * self.problem.channels * self.side**2 * size)
+        return self._stepper.bytes + runs * (data + 4 * self.parameters * size)
+
+
+def relative(found: Tensor, wanted: Tensor, *, order: int = 2) -> Tensor:
+    """The norm of each sample's difference over that of what is wanted, (k,)."""
+    difference, truth = (part.flatten(1) for part in (found - wanted, wanted))
+    above, below = (torch.linalg.vector_norm(part, order, dim=1) for part in (difference, truth))
+    ratio: Tensor = above / below
+    return ratio
