@@ -55,6 +55,17 @@ def test_published_cells_equal_the_table(store):
     assert runs["seed"].isna().all() and set(runs["status"]) == {"reported"}
 
 
+def test_published_cells_of_the_neural_operator_are_those_of_its_notebooks(store):
+    """Published test errors range from 0.009 (K 1-2.5, 16,384 samples) to 1.09 (K 100-200, 128 samples)."""
+    grid = queries.regime_grid(store, "fno/poisson_2d/adam", source="published").set_index(["x", "y"])
+    assert len(grid) == 64 and grid.notna().all()[["train_loss", "test_error"]].all()
+    assert grid["test_error"].idxmin() == (1.0, 16384.0) and grid["test_error"].min() == pytest.approx(0.009, rel=0.2)
+    assert grid["test_error"].idxmax() == (100.0, 128.0) and grid["test_error"].max() == pytest.approx(1.09, rel=0.02)
+    assert 0.0068 - 0.001 < grid["train_loss"].min() < grid["train_loss"].max() < 0.21
+    runs = queries.runs(store, "fno/poisson_2d/adam", source="published")
+    assert set(runs["status"]) == {"reported"}
+
+
 def test_variants_are_maps_of_their_own(store, record, deliver):
     deliver([record(5), record(5, dtype="float64", variant="float64", train_loss=0.5)], "job:0")
     assert queries.regime_grid(store, MAP)["train_loss"].tolist() == [0.01]
