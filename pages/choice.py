@@ -178,10 +178,8 @@ def _axes(name: MapName, source: str) -> tuple[Axis, Axis]:
     planned = _planned(name)
     if planned:
         x, y = planned["x"], planned["y"]
-        return (
-            Axis(x["name"], _title(x), tuple(x["values"])),
-            Axis("data", y["label"], tuple(y["values"])),
-        )
+        values = planned["axes"].get(name.variant) or {"x": x["values"], "y": y["values"]}
+        return Axis(x["name"], _title(x), tuple(values["x"])), Axis("data", y["label"], tuple(values["y"]))
     stored = results.maps()
     row = stored[(stored["name"] == str(name)) & (stored["source"] == source)]
     found = row["x_name"].iloc[0] if len(row) else "x"

@@ -101,6 +101,7 @@ def thresholds(args: argparse.Namespace) -> Thresholds:
 def footing_of(store: Store, name: MapName, asked: Thresholds, *, source: str) -> Footing:
     """What the thresholds of a map rest on, with its plan where the catalogue has one; published maps are full."""
     from sciml_backend import catalog
+    from sciml_backend.plan import axes_of
     from sciml_backend.regimes import Footing, footing
     from sciml_backend.store import queries
 
@@ -111,7 +112,7 @@ def footing_of(store: Store, name: MapName, asked: Thresholds, *, source: str) -
     published = queries.regime_grid(store, MapName(name.family, name.problem, name.strategy), source="published")
     if name.problem not in catalog.entries("problems"):
         return footing(grid, asked, published=published)
-    axes = catalog.problem(name.problem).axes(name.family)
+    axes = axes_of(name)
     return footing(grid, asked, xs=axes.x, ys=axes.y, published=published)
 
 

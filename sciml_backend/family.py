@@ -16,9 +16,22 @@ CPU_ROWS = 8
 """Rows of a batch on a CPU core: enough to share Python's overhead, few enough for curvature pairs to stay in cache."""
 
 
+@dataclass(frozen=True)
+class Axes:
+    """The values along a map's two axes: of the coefficient that makes the problem hard, and of the amount of data."""
+
+    x: tuple[float, ...]
+    y: tuple[int, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A named set-up of a family: what it changes of the model, of the loss, and of the strategies by name."""
+    """A named set-up of a family: what it changes of the model, of the loss, and of the strategies by name.
+
+    Its maps have ``axes`` of their own, or the problem's along one that is left empty.
+    """
+
+    axes: Axes = Axes((), ())
 
     model: Settings = field(default_factory=dict)
     loss: Settings = field(default_factory=dict)
@@ -182,7 +195,7 @@ FAMILIES = {
             doc="Fourier neural operator, trained on solved equations (Li et al., 2021).",
             strategy_settings={"adam": {"steps": 0, "batch": 128, "growth": 1.0, "epsilon": 1e-8 / 128**2}},
             strategies=("adam", "sgd", "lbfgs"),
-            variants={"coarse": Variant(model={"modes": 12}, loss={"grid": 32})},
+            variants={"coarse": Variant(axes=Axes((), (128, 256, 512, 1024)), model={"modes": 12}, loss={"grid": 32})},
             rows=1,
             metrics=OF_OPERATORS,
         ),
@@ -212,6 +225,7 @@ FAMILIES = {
             strategies=("adam", "lbfgs", "alm", "nncg", "cl"),
             variants={
                 "coarse": Variant(
+                    axes=Axes((1, 2, 4, 6, 10), (5, 20, 50, 100)),
                     model={"modes": 12, "width": 32},
                     loss={"grid": 31},
                     strategies={

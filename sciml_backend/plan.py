@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any
 
 from sciml_backend import catalog
-from sciml_backend.family import Family
+from sciml_backend.family import Axes, Family
 from sciml_backend.loss import Loss
 from sciml_backend.model import Model
 from sciml_backend.problem import Problem
@@ -58,7 +58,7 @@ def plan(
     dtype = dtype or said.dtype or "float32"
     if dtype not in DTYPES:
         raise BadRequest(f"dtype is float32 or float64, got {dtype!r}.")
-    axes = problem.axes(name.family)
+    axes = axes_of(name)
     chosen: dict[str, Sequence[float]] = {problem.axis.name: axes.x, **{k: (v,) for k, v in said.coefficients.items()}}
     chosen |= {k: tuple(v) for k, v in (coefficients or {}).items()}
     own_settings = _checked_settings(family, name.strategy, problem, {**said.settings, **(settings or {})})
@@ -90,6 +90,15 @@ def plan(
                 )
                 runs.append(spec.but(variant=variant_of(spec)))
     return runs
+
+
+def axes_of(name: MapName) -> Axes:
+    """The values along a map's two axes."""
+    found = catalog.problem(name.problem).axes(name.family)
+    for token in name.variant.split(","):
+        if variant := catalog.family(name.family).variants.get(token):
+            found = Axes(variant.axes.x or found.x, variant.axes.y or found.y)
+    return found
 
 
 @dataclass

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sciml_backend.family import Axes
 from sciml_backend.run import BadRequest
 
 
@@ -27,14 +28,6 @@ class Coefficient:
     """Where a curriculum in it starts."""
     names: tuple[str, ...] = ()
     """What people call the axis's values where these stand for something else, such as ranges; there are no others."""
-
-
-@dataclass(frozen=True)
-class Axes:
-    """The values along a map's two axes: of the coefficient that makes the problem hard, and of the amount of data."""
-
-    x: tuple[float, ...]
-    y: tuple[int, ...]
 
 
 class Problem(ABC):

@@ -15,10 +15,10 @@ from typing import Any
 
 from sciml_backend import __version__, catalog
 from sciml_backend.engine import provenance
-from sciml_backend.family import FAMILIES, Family
+from sciml_backend.family import FAMILIES, Axes, Family
 from sciml_backend.kernels import build
 from sciml_backend.objective import Objective
-from sciml_backend.plan import known_of_model, plan
+from sciml_backend.plan import axes_of, known_of_model, plan
 from sciml_backend.problem import Problem
 from sciml_backend.run import PROTOCOL_VERSION, MapName, Setting, defaults
 from sciml_backend.schedule import settings_of
@@ -122,14 +122,19 @@ def _map(family: str, name: str, problem: Problem, strategy: str, variants: tupl
         "problem": name,
         "strategy": strategy,
         "variants": {v: _template(MapName(family, name, strategy, v), problem) for v in offered},
+        "axes": {v: _values(axes_of(MapName(family, name, strategy, v))) for v in offered},
         "x": {"name": axis.name, "label": axis.label, "values": [float(v) for v in axes.x], "names": list(axis.names)},
         "y": {"name": problem.data_name, "label": problem.data_label, "values": [float(n) for n in axes.y]},
     }
 
 
+def _values(axes: Axes) -> dict[str, list[float]]:
+    return {"x": [float(v) for v in axes.x], "y": [float(n) for n in axes.y]}
+
+
 def _template(name: MapName, problem: Problem) -> dict[str, Any]:
     """A run of a map, at the first values of its axes."""
-    axes = problem.axes(name.family)
+    axes = axes_of(name)
     (run,) = plan(name, coefficients={problem.axis.name: axes.x[:1]}, data=axes.y[:1])
     return run.to_json()
 

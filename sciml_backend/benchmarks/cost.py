@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from sciml_backend import catalog, grouping, paths, sweep
 from sciml_backend.engine import provenance
 from sciml_backend.family import FAMILIES
+from sciml_backend.plan import axes_of
 from sciml_backend.run import MapName
 from sciml_backend.schedule import build
 from sciml_backend.store.batch import RUNS, read_header
@@ -30,7 +31,7 @@ SIZES = (200, 4000)
 def seconds_per_step(name: MapName, data: int, *, steps: int = 24) -> list[float]:
     """Mean seconds of one step of one run in every phase, in a batch as the engine picks it, mid-axis."""
     problem = catalog.problem(name.problem)
-    values = problem.axes(name.family).x
+    values = axes_of(name).x
     middle = values[len(values) // 2]
     specs = sweep.plan(
         name, coefficients={problem.axis.name: [middle]}, data=[data], seeds=range(grouping.rows(name.family, data))

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from sciml_backend.dynamics import Array, Dynamics, Embedding
-from sciml_backend.problem import Axes, Coefficient
+from sciml_backend.family import Axes
+from sciml_backend.problem import Coefficient
 
 AXES = {
     "node": Axes((1.0, 1.2, 2.0, 2.9, 5.5, 8.0, 12.0, 15.0), (20, 69, 119, 168, 217, 267, 316, 365)),

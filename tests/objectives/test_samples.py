@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sciml_backend import catalog, sweep
 from sciml_backend.objective import Objective
+from sciml_backend.plan import axes_of
 from sciml_backend.problems import darcy
 from sciml_backend.run import BadRequest, MapName, RunSpec
 
@@ -189,3 +190,10 @@ def test_a_short_training_is_a_full_record_and_reproduces() -> None:
     assert one.train_loss and one.test_error and one.test_error_l1
     found = sweep.diagnose(specs[0], "solution", theta_initial=None, theta_final=one.theta_final or b"")
     assert found.numbers["floor"] > 0.3 and found.arrays["solution"].shape == (31, 31)
+
+
+def test_a_coarse_map_has_axes_of_its_own() -> None:
+    coarse, full = (axes_of(MapName.parse(f"pino/darcy/adam{variant}")) for variant in ("@coarse", ""))
+    assert (coarse.x, coarse.y) == ((1, 2, 4, 6, 10), (5, 20, 50, 100))
+    assert len(full.x) == 8 and len(full.y) == 7
+    assert len(sweep.plan(MapName.parse("fno/poisson_2d/adam@coarse"))) == 8 * 4
