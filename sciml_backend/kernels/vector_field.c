@@ -166,21 +166,43 @@ void NAME(vector_field)(const field_t *t, int64_t rows, int64_t parameters, cons
     }
 }
 
-/* States (rows, d, steps) of Euler's method from start (rows, d), the start left out; the network maps R^d to R^d. */
+/* Scratch of a rollout, in numbers of REAL. */
+int64_t NAME(vector_field_rollout_scratch)(const field_t *t, int64_t parameters) {
+    return LANES * (parameters + 2 * NAME(field_widest)(t));
+}
+
+/* States (rows, d, steps) of Euler's method from start (rows, d), the start left out; the network maps R^d to R^d.
+ *
+ * Here the lanes of a vector are rows, each with weights of its own: steps of one row wait for each other. */
 void NAME(vector_field_rollout)(const field_t *t, int64_t rows, int64_t parameters, const REAL *theta,
                                 const REAL *start, REAL step, int64_t steps, REAL *states, REAL *scratch) {
-    NAME(chunk_t) c;
-    NAME(lay_out)(t, &c, scratch);
-    int64_t dims = t->sizes[0];
+    int64_t dims = t->sizes[0], widest = NAME(field_widest)(t);
+    REAL *weights = scratch, *ends[2] = {weights + LANES * parameters, weights + LANES * (parameters + widest)};
     REAL x[dims * LANES];
-    for (int64_t b = 0; b < rows; b++, theta += parameters) {
-        NAME(weights)(t, &c, theta);
-        for (int64_t i = 0; i < dims; i++) *(V *)(x + i * LANES) = NAME(splat)(start[b * dims + i]);
+    for (int64_t b = 0; b < rows; b += LANES) {
+        int64_t here = rows - b < LANES ? rows - b : LANES;
+        for (int64_t l = 0; l < LANES; l++) {
+            int64_t row = b + (l < here ? l : 0);
+            for (int64_t p = 0; p < parameters; p++) weights[p * LANES + l] = theta[row * parameters + p];
+            for (int64_t i = 0; i < dims; i++) x[i * LANES + l] = start[row * dims + i];
+        }
         for (int64_t s = 0; s < steps; s++) {
-            NAME(field)(t, &c, x, LANES, LANES);
+            const REAL *w = weights, *in = x;
+            for (int64_t l = 0; l < t->layers; l++) {
+                int64_t n = t->sizes[l], m = t->sizes[l + 1];
+                const REAL *bias = w + n * m * LANES;
+                REAL *out = ends[l % 2];
+                for (int64_t j = 0; j < m; j++, w += n * LANES) {
+                    V sum = *(const V *)(bias + j * LANES);
+                    for (int64_t i = 0; i < n; i++) sum += *(const V *)(w + i * LANES) * *(const V *)(in + i * LANES);
+                    *(V *)(out + j * LANES) = l < t->layers - 1 ? NAME(tanh)(sum) : sum;
+                }
+                w += m * LANES;
+                in = out;
+            }
             for (int64_t i = 0; i < dims; i++) {
-                *(V *)(x + i * LANES) += step * *(const V *)(c.h[t->layers - 1] + i * c.stride);
-                states[(b * dims + i) * steps + s] = x[i * LANES];
+                *(V *)(x + i * LANES) += step * *(const V *)(in + i * LANES);
+                for (int64_t l = 0; l < here; l++) states[((b + l) * dims + i) * steps + s] = x[i * LANES + l];
             }
         }
     }

@@ -55,8 +55,8 @@ class FusedField:
             scale=self._scale.data_ptr(),
         )
         self._real, suffix = _REAL[dtype], _SUFFIX[dtype]
-        size = getattr(library, f"{NAME}_scratch_{suffix}")
-        size.restype = _INT
+        size, self._rollout_size = (getattr(library, f"{NAME}{of}_scratch_{suffix}") for of in ("", "_rollout"))
+        size.restype = self._rollout_size.restype = _INT
         self._scratch = torch.zeros(size(ctypes.byref(self._field)) + MULTIPLE, dtype=dtype)
         self._call, self._rollout = getattr(library, f"{NAME}_{suffix}"), getattr(library, f"{NAME}_rollout_{suffix}")
         self._call.restype = self._rollout.restype = None
@@ -89,6 +89,7 @@ class FusedField:
         """States (B, d, steps) of Euler's method from ``start`` (B, d), which is left out."""
         states = start.new_empty(*start.shape, steps)
         b, p = theta.shape
+        scratch = start.new_empty(self._rollout_size(ctypes.byref(self._field), _INT(p)))
         self._rollout(
             ctypes.byref(self._field),
             _INT(b),
@@ -98,6 +99,6 @@ class FusedField:
             self._real(step),
             _INT(steps),
             _pointer(states),
-            _pointer(self._scratch),
+            _pointer(scratch),
         )
         return states

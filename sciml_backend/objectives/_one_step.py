@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -143,17 +143,39 @@ class Samples:
         """The same numbers in another precision, contiguous."""
         return Samples(*(part.to(device, dtype).contiguous() for part in (self.x, self.target, self.share)))
 
-    def batch(self, number: int, size: int) -> Samples:
-        """The batch of so many samples that is the turn of every row, each going round its own samples in order."""
+    def batches(self, size: int) -> list[Samples]:
+        """Every row's samples cut into batches of so many, in order; rows with fewer batches go round theirs."""
         count, m = (self.share > 0).sum(1), self.x.shape[1]
-        first = number % -(-count // size) * size
-        at = first[:, None] + torch.arange(-(-size // MULTIPLE) * MULTIPLE, device=count.device)
-        there = at < torch.minimum(count, first + size)[:, None]
-        at = torch.where(there, at, first[:, None])
-        share = there.to(self.share) / (m * there.sum(1, keepdim=True))
+        return [self._batch(number, size, count, m) for number in range(-(-int(count.max()) // size))]
+
+    def _batch(self, number: int, size: int, count: Tensor, m: int) -> Samples:
+        at = number * size + torch.arange(-(-size // MULTIPLE) * MULTIPLE, device=count.device)
+        there = (at < count[:, None]) & (at < (number + 1) * size)
+        at = torch.where(there, at, 0)
+        share = there.to(self.share) / (m * there.sum(1, keepdim=True).clamp(min=1))
         x = self.x.gather(2, at[:, None].expand(-1, m, -1))
         target = self.target.gather(3, at[:, None, None].expand(-1, *self.target.shape[1:3], -1))
         return Samples(x, target, share)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """All batches (B, batches, …) of every row and how many a row has, (B,)."""
+
+    samples: Samples
+    count: Tensor
+
+    @classmethod
+    def of(cls, samples: Samples, size: int) -> Batches:
+        """The samples in batches of so many."""
+        cut = samples.batches(size)
+        stacked = Samples(*(torch.stack([getattr(one, f.name) for one in cut], 1) for f in fields(Samples)))
+        return cls(stacked, (stacked.share.sum(2) > 0).sum(1))
+
+    def turn(self, number: int) -> Samples:
+        """The batch of every row whose turn it is, each row going round its own."""
+        rows, mine = torch.arange(len(self.count), device=self.count.device), number % self.count
+        return Samples(*(part[rows, mine] for part in vars(self.samples).values()))
 
 
 class OneStep(Objective):
@@ -207,6 +229,7 @@ class OneStep(Objective):
         self._fused: FusedField | None = None
         if fused and self.device.type == "cpu" and available() and model.widths:
             self._fused = self._kernel_in(dtype)
+        self._batches: dict[int, Batches] = {}
         self._linear: Tensor | None = None
         self._weighted: Tensor | None = None
 
@@ -250,11 +273,13 @@ class OneStep(Objective):
         return other
 
     def minibatch(self, number: int, size: int) -> Self:
-        return self._with(self._samples.batch(number, size))
+        if size not in self._batches:
+            self._batches[size] = Batches.of(self._samples, size)
+        return self._with(self._batches[size].turn(number))
 
     def _with(self, samples: Samples) -> Self:
         other = copy(self)
-        other._samples, other._linear, other._weighted = samples, None, None
+        other._samples, other._linear, other._weighted, other._batches = samples, None, None, {}
         return other
 
     def given(self, **context: Any) -> Self:

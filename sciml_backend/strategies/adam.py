@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from sciml_backend.run import BadRequest, setting
@@ -32,9 +33,11 @@ class Adam(FirstOrder):
 
     def _move(self, state: Descent) -> Tensor:
         taken, gradient = state.iteration + 1, state.gradient
-        first = state.means["first"] * self.beta1 + gradient * (1 - self.beta1)
-        second = state.means["second"] * self.beta2 + gradient * gradient * (1 - self.beta2)
-        state.means = {"first": first, "second": second}
+        part = gradient * (1 - self.beta1)
+        first = state.means["first"].mul_(self.beta1).add_(part)
+        torch.mul(gradient, gradient, out=part).mul_(1 - self.beta2)
+        second = state.means["second"].mul_(self.beta2).add_(part)
         length = column(self.rates(state) / (1 - self.beta1**taken), gradient)
         root = column(np.sqrt(1 - self.beta2**taken), gradient)
-        return first * length / (second.sqrt() / root + self.epsilon)
+        torch.sqrt(second, out=part).div_(root).add_(self.epsilon)
+        return (first * length).div_(part)
