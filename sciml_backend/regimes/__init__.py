@@ -1,6 +1,7 @@
 """Regime maps in numbers: thresholds, labels, boundaries and comparisons; numpy, scipy, pandas, contourpy only."""
 
 from sciml_backend.regimes.boundaries import LEVELS, Boundary, boundaries, perturbations
+from sciml_backend.regimes.carry_over import WAYS, carry_over, fractions
 from sciml_backend.regimes.cells import axes, complete, matrix
 from sciml_backend.regimes.footing import Footing, footing
 from sciml_backend.regimes.improvement import improvement, paired_improvement
@@ -11,6 +12,7 @@ from sciml_backend.regimes.shift import Place, boundary_shift, on_shared_axes, s
 from sciml_backend.regimes.summary import summary
 from sciml_backend.regimes.tally import gains, regime_counts, shared_cells
 from sciml_backend.regimes.thresholds import RULES, Threshold, Thresholds
+from sciml_backend.regimes.transition import Sharpness, sharpness, transitions
 from sciml_backend.regimes.winners import SIGNIFICANCE, Verdict, Win, against, winners
 
 __all__ = [
@@ -18,10 +20,12 @@ __all__ = [
     "REGIMES",
     "RULES",
     "SIGNIFICANCE",
+    "WAYS",
     "Boundary",
     "Footing",
     "Place",
     "Regime",
+    "Sharpness",
     "Threshold",
     "Thresholds",
     "Verdict",
@@ -30,9 +34,11 @@ __all__ = [
     "axes",
     "boundaries",
     "boundary_shift",
+    "carry_over",
     "complete",
     "figure_1_thresholds",
     "footing",
+    "fractions",
     "gains",
     "improvement",
     "label",
@@ -48,7 +54,9 @@ __all__ = [
     "seed_medians",
     "shared_cells",
     "shares",
+    "sharpness",
     "shift_summary",
     "summary",
+    "transitions",
     "winners",
 ]
