@@ -6,7 +6,7 @@ from sciml_backend.regimes.cells import axes, complete, matrix
 from sciml_backend.regimes.footing import Footing, footing
 from sciml_backend.regimes.improvement import improvement, paired_improvement
 from sciml_backend.regimes.labels import REGIMES, Regime, label, labelled, shares
-from sciml_backend.regimes.presets import figure_1_thresholds, paper_boundaries, paper_thresholds
+from sciml_backend.regimes.presets import figure_1_thresholds, paper_boundaries, paper_thresholds, representatives
 from sciml_backend.regimes.seeds import seed_means, seed_medians
 from sciml_backend.regimes.shift import Place, boundary_shift, on_shared_axes, shift_summary
 from sciml_backend.regimes.summary import summary
@@ -50,6 +50,7 @@ __all__ = [
     "paper_thresholds",
     "perturbations",
     "regime_counts",
+    "representatives",
     "seed_means",
     "seed_medians",
     "shared_cells",
