@@ -3,7 +3,7 @@
 from sciml_backend.regimes.boundaries import LEVELS, Boundary, boundaries, perturbations
 from sciml_backend.regimes.carry_over import WAYS, carry_over, fractions
 from sciml_backend.regimes.cells import axes, complete, matrix
-from sciml_backend.regimes.footing import Footing, footing
+from sciml_backend.regimes.footing import FULL, Footing, footing
 from sciml_backend.regimes.improvement import improvement, paired_improvement
 from sciml_backend.regimes.labels import REGIMES, Regime, label, labelled, shares
 from sciml_backend.regimes.presets import figure_1_thresholds, paper_boundaries, paper_thresholds, representatives
@@ -16,6 +16,7 @@ from sciml_backend.regimes.transition import Sharpness, sharpness, transitions
 from sciml_backend.regimes.winners import SIGNIFICANCE, Verdict, Win, against, winners
 
 __all__ = [
+    "FULL",
     "LEVELS",
     "REGIMES",
     "RULES",

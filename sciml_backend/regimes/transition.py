@@ -13,16 +13,19 @@ are means. A line on which nothing rises, or on which a missing cell may hide wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log2
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from sciml_backend.regimes.cells import Floats, axes, complete, matrix
+from sciml_backend.regimes.boundaries import well_filled
+from sciml_backend.regimes.cells import Floats, axes, matrix
 from sciml_backend.regimes.footing import FULL
 from sciml_backend.regimes.seeds import seed_means
-from sciml_backend.regimes.shift import Place, first_rise, on_shared_axes
+from sciml_backend.regimes.shift import Place, first_rise
 from sciml_backend.regimes.thresholds import Thresholds
 
 METRICS = ("train", "test")
@@ -64,15 +67,15 @@ def transitions(
     which = METRICS.index(metric)
     cut, (low, high) = thresholds.of(means)[which], thresholds.spans(means)[which]
     column = (thresholds.train_column, thresholds.test_column)[which]
-    filled, _ = on_shared_axes(means, means)
-    xs, ys = axes(filled)
-    kept = runs[runs["x"].isin(xs) & runs["y"].isin(ys)]
+    kept, xs, ys = _well_filled(means)
+    maps = [(np.nan, matrix(means, column)[kept])]
+    maps += _of_seeds(runs, column, xs, ys)
+    lines, axis = (ys, xs) if along == "x" else (xs, ys[::-1])  # data are easy where there are many
     unit = high - low if high > low else np.nan
-    maps = [(np.nan, filled), *((seed, complete(of_seed, xs, ys)) for seed, of_seed in _whole(kept))]
     rows = [
-        {"seed": seed, "line": line, "place": place.name, **_sizes(step / unit, ends)}
-        for seed, cells in maps
-        for line, step, place, ends in _steps(cells, column, cut, along)
+        {"seed": seed, "line": float(line), **_step(row, axis, cut, unit)}
+        for seed, values in maps
+        for line, row in zip(lines, values if along == "x" else values.T[:, ::-1], strict=True)
     ]
     return pd.DataFrame(rows, columns=["seed", "line", "place", "cells", "doubling"])
 
@@ -101,31 +104,34 @@ def rises(values: Floats, threshold: float) -> Floats:
     return np.array([row[k + 1] - row[k] if place is Place.INSIDE else np.nan for row, k, place in found])
 
 
-def _whole(runs: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
-    """The seeds that ran on all cells, or nearly: the steepest line may be missing from a part of a map."""
-    seeds = [(float(seed), runs[runs["seed"] == seed]) for seed in np.unique(runs["seed"].dropna().to_numpy(float))]
-    most = max((len(of_seed) for _, of_seed in seeds), default=0)
-    return [(seed, of_seed) for seed, of_seed in seeds if len(of_seed) >= FULL * most]
+def _well_filled(means: pd.DataFrame) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], Floats, Floats]:
+    """Where the well-filled rows and columns of a map lie in its matrix, and their values along x and y."""
+    there = np.isfinite(matrix(means, "train_loss"))
+    rows, columns = (well_filled(there.sum(axis=axis)) for axis in (1, 0))
+    xs, ys = axes(means)
+    return (rows[:, None], columns), xs[columns], ys[rows]
 
 
-def _steps(
-    cells: pd.DataFrame, column: str, threshold: float, along: str
-) -> list[tuple[float, float, Place, tuple[float, float]]]:
-    """Each line's constant value, its step, its place, and the axis values before and after the step."""
-    values, (xs, ys) = matrix(cells, column), axes(cells)
-    lines, axis, constant = (values, xs, ys) if along == "x" else (values.T[:, ::-1], ys[::-1], xs)
-    found = []
-    for line, row in zip(constant, lines, strict=True):
-        before, place = first_rise(row, threshold)
-        inside = place is Place.INSIDE
-        step, ends = (row[before + 1] - row[before], axis[before : before + 2]) if inside else (np.nan, (np.nan,) * 2)
-        found.append((float(line), float(step), place, (float(ends[0]), float(ends[1]))))
-    return found
+def _of_seeds(runs: pd.DataFrame, column: str, xs: Floats, ys: Floats) -> Iterator[tuple[float, Floats]]:
+    """The maps (n_y, n_x) on these axes of the seeds that ran on all cells, or nearly: a part may lack the steepest."""
+    there = runs[runs["seed"].notna() & runs["x"].isin(xs) & runs["y"].isin(ys)]
+    seeds, which, counts = np.unique(there["seed"].to_numpy(float), return_inverse=True, return_counts=True)
+    values = np.full((len(seeds), len(ys), len(xs)), np.nan)
+    cell = np.searchsorted(ys, there["y"]), np.searchsorted(xs, there["x"])
+    values[which, *cell] = there[column].to_numpy(float, na_value=np.nan)
+    for seed, count, of_seed in zip(seeds, counts, values, strict=True):
+        if count >= FULL * counts.max():
+            yield float(seed), of_seed
 
 
-def _sizes(step: float, ends: tuple[float, float]) -> dict[str, float]:
-    doublings = abs(log2(ends[1] / ends[0])) if min(ends) > 0 else np.nan
-    return {"cells": step, "doubling": step / doublings}
+def _step(row: Floats, axis: Floats, threshold: float, unit: float) -> dict[str, str | float]:
+    """The place of a line's first rise above the threshold, and its size per cell and per doubling."""
+    k, place = first_rise(row, threshold)
+    if place is not Place.INSIDE:
+        return {"place": place.name, "cells": np.nan, "doubling": np.nan}
+    step, before, after = (row[k + 1] - row[k]) / unit, axis[k], axis[k + 1]
+    doublings = abs(log2(after / before)) if min(before, after) > 0 else np.nan
+    return {"place": place.name, "cells": step, "doubling": step / doublings}
 
 
 def _mean(values: Floats) -> float:

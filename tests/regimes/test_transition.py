@@ -109,3 +109,9 @@ def test_a_map_that_is_not_full_may_borrow_threshold_and_range():
     assert sharpness(transitions(runs(STEEP), borrowed)).n_crossing == 0
     half = Thresholds(train=CUT.train, test=CUT.test, reference=runs([[0, 0, 0, 8]] * 3))
     assert sharpness(transitions(runs(STEEP), half)).largest == pytest.approx(10 / 8)
+
+
+def test_a_seed_is_whole_by_the_cells_that_take_part():
+    more = [[*line, NAN if k == 0 else None] for k, line in enumerate(STEEP)]
+    found = sharpness(transitions(runs(more, [[*line, None] for line in STEEP], xs=(*XS, 32.0)), CUT))
+    assert found.n_seeds == 2
