@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from sciml_backend.figures.style import CATEGORIES, figure, figure_layout
+from sciml_backend.figures.style import CATEGORIES, compact, figure, figure_layout
+
+FAR = 6.0
+"""How many times the median a value may be to have a place of its own."""
 
 GREY, FAINT = "#8C8C8C", "rgba(140,140,140,0.25)"
 
@@ -18,7 +21,8 @@ def sharpness_dots(table: pd.DataFrame, families: Sequence[str], *, unit: str, r
     """One row per map of ``table``: label, family, value, error, of_means, said (hover text).
 
     A filled dot is the mean over seeds with its standard error, a ring is the value of the map of seed means; what is
-    nan has no mark. ``families`` take their colours in this order. ``unit`` names the axis.
+    nan has no mark, and what is many times the median is a triangle at the end of the axis, with its number.
+    ``families`` take their colours in this order. ``unit`` names the axis.
     """
     rows = table.iloc[::-1]  # the first row is on top
     traces = [*_marks(rows, families), *_meanings()]
@@ -44,16 +48,35 @@ def sharpness_dots(table: pd.DataFrame, families: Sequence[str], *, unit: str, r
 
 def _marks(rows: pd.DataFrame, families: Sequence[str]) -> Iterator[dict[str, Any]]:
     places = pd.Series(np.arange(len(rows)), index=rows.index)
+    end = FAR * float(pd.concat([rows["value"], rows["of_means"]]).median())
     for k, family in enumerate(families):
         chosen = rows[rows["family"] == family]
         colour = CATEGORIES[k % len(CATEGORIES)]
-        shared = {"type": "scatter", "mode": "markers", "y": places[chosen.index], "hoverinfo": "text"}
+        shared = {"type": "scatter", "mode": "markers+text", "y": places[chosen.index], "hoverinfo": "text"}
         texts = {"hovertext": list(chosen["said"]), "legendgroup": family}
-        ring = {"symbol": "circle-open", "size": 12, "color": colour, "line": {"width": 2}}
-        yield {**shared, **texts, "x": chosen["of_means"], "marker": ring, "name": family, "showlegend": False}
-        error = {"type": "data", "array": chosen["error"].fillna(0.0), "color": colour, "thickness": 2, "width": 5}
-        dot = {"symbol": "circle", "size": 9, "color": colour}
-        yield {**shared, **texts, "x": chosen["value"], "error_x": error, "marker": dot, "name": family}
+        ring = {"size": 12, "color": colour, "line": {"width": 2}}
+        yield {
+            **shared,
+            **texts,
+            **_placed(chosen["of_means"], end, ring, "circle-open"),
+            "showlegend": False,
+            "name": family,
+        }
+        errors = chosen["error"].where(chosen["value"] <= end).fillna(0.0)
+        error = {"type": "data", "array": errors, "color": colour, "thickness": 2, "width": 5}
+        dot = {"size": 9, "color": colour}
+        yield {**shared, **texts, **_placed(chosen["value"], end, dot, "circle"), "error_x": error, "name": family}
+
+
+def _placed(values: pd.Series, end: float, marker: dict[str, Any], symbol: str) -> dict[str, Any]:
+    """Where values stand and how they are marked."""
+    far = values > end
+    return {
+        "x": values.where(~far, end),
+        "text": [compact(value) if beyond else "" for value, beyond in zip(values, far, strict=True)],
+        "textposition": "middle left",
+        "marker": marker | {"symbol": ["triangle-right" if beyond else symbol for beyond in far]},
+    }
 
 
 def _meanings() -> Iterator[dict[str, Any]]:

@@ -86,8 +86,26 @@ def test_dots_stand_at_the_values_with_their_errors_first_row_on_top(sharp):
     np.testing.assert_array_equal(pinn.x, [np.nan, 0.9])
     assert list(pinn.y) == [0, 2] and list(pinn.error_x.array) == [0, 0.1] and list(pinn.hovertext) == ["c", "a"]
     assert dots["NODE"].marker.color != pinn.marker.color
-    rings = [t for t in figure.data if t.marker.symbol == "circle-open" and t.name == "PINN"]
-    assert list(rings[0].x) == [0.2, 0.8] and rings[0].marker.color == pinn.marker.color
+    rings = [t for t in figure.data if t.name == "PINN" and t.error_x.array is None]
+    assert (
+        set(rings[0].marker.symbol) == {"circle-open"}
+        and list(rings[0].x) == [0.2, 0.8]
+        and rings[0].marker.color == pinn.marker.color
+    )
+
+
+def test_a_value_far_from_all_others_does_not_squeeze_them(sharp):
+    far = sharp.assign(value=[5e4, 0.7, 0.5])
+    (dots,) = (t for t in sharpness_dots(far, ["PINN"], unit="").data if t.error_x.array is not None)
+    go.Figure([dots.to_plotly_json()])
+    assert list(dots.marker.symbol) == ["circle", "triangle-right"] and list(dots.text) == ["", "5e+04"]
+    assert list(dots.x)[1] == pytest.approx(6 * 0.6) and list(dots.error_x.array) == [0, 0]
+
+
+def test_maps_without_any_transition_leave_the_axis_empty(sharp):
+    nothing = sharp.assign(value=np.nan, of_means=np.nan, error=np.nan)
+    figure = sharpness_dots(nothing, ["NODE", "PINN"], unit="")
+    assert all(np.isnan(list(t.x)).all() for t in figure.data if t.name in ("NODE", "PINN"))
 
 
 def test_colours_stay_with_their_family_whatever_the_order(sharp):
