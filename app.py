@@ -12,6 +12,7 @@ page = st.navigation(
     [
         st.Page("pages/regime_map.py", title="Regime map", icon=":material/grid_on:", default=True),
         st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page("pages/families.py", title="Families", icon=":material/apps:"),
         st.Page("pages/cell.py", title="Cell", icon=":material/search:"),
         st.Page("pages/jobs.py", title="Jobs", icon=":material/pending_actions:"),
         st.Page("pages/methods.py", title="Methods", icon=":material/menu_book:"),

@@ -6,6 +6,7 @@ end).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
@@ -50,7 +51,8 @@ def _one_of(*names: str) -> Callable[[str], str]:
 
 
 def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
+    """Names with commas between them; a variant has commas of its own, each before NAME=VALUE."""
+    return [name for name in re.split(r",(?![\w.]+=)", text) if name]
 
 
 def _texts(**defaults: str) -> dict[str, Parameter]:
@@ -103,8 +105,15 @@ COMPARED = {
     "until": Parameter("end", _one_of("end", "trained")),
     "metric": Parameter("test_error", _one_of("train_loss", "test_error")),
 }
+FAMILIES = {
+    "maps": Parameter([], _names),
+    **{key: COMPARED[key] for key in ("lines", "metric")},
+    "per": Parameter("cells", _one_of("cells", "doubling")),
+    "carried": Parameter("value", _one_of("value", "range")),
+    "whose": Parameter("rule", _one_of("rule", "paper")),
+}
 
-PARAMETERS = {**MAP, **CELL, **THRESHOLDS, **DISPLAY, **RUN, **COMPARED}
+PARAMETERS = {**MAP, **CELL, **THRESHOLDS, **DISPLAY, **RUN, **COMPARED, **FAMILIES}
 
 
 def restore(page: str, *groups: dict[str, Parameter]) -> None:

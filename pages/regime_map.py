@@ -39,7 +39,7 @@ def _legend(chosen: Choice, cells: pd.DataFrame, footing: regimes.Footing) -> No
     """Each regime's share, the thresholds in numbers, and what they rest on."""
     shares = regimes.shares(cells["label"])
     train, test = footing.thresholds.of(cells)
-    parts = [f"**{r.value}** {NAMES[r.value]} {_percent(shares[r.value])}" for r in regimes.REGIMES]
+    parts = [f"**{r.value}** {words.REGIMES[r.value]} {words.percent(shares[r.value])}" for r in regimes.REGIMES]
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.markdown("&emsp;".join(parts), help=_REGIMES, width="content")
         st.markdown(f"T train = {words.number(train)}&emsp;T test = {words.number(test)}", help=_LOW, width="content")
@@ -48,13 +48,8 @@ def _legend(chosen: Choice, cells: pd.DataFrame, footing: regimes.Footing) -> No
         st.caption(footing.note)
 
 
-NAMES = {"I": "well-trained", "II": "under-trained", "III": "over-trained", "IV": "train high, test low"}
 _REGIMES = "Share of the labelled cells.  \n" + "  \n".join(f"**{r.value}** {r.sentence}." for r in regimes.REGIMES)
 _LOW = "Low means at or below the threshold."
-
-
-def _percent(share: float) -> str:
-    return "–" if share != share else f"{share:.0%}"
 
 
 def _display(chosen: Choice) -> None:
@@ -98,7 +93,7 @@ def _cell(chosen: Choice, cells: pd.DataFrame) -> None:
         if cell is not None:
             row = cells[(cells["x"] == cell[0]) & (cells["y"] == cell[1])].iloc[0]
             label = row["label"]
-            st.markdown(f"Regime **{label}**, {NAMES[label]}" if label else "No regime yet", width="content")
+            st.markdown(f"Regime **{label}**, {words.REGIMES[label]}" if label else "No regime yet", width="content")
             cell_summary.link(chosen)
     if cell is None:
         st.caption("Click a cell, or choose it here, to see its seeds and their curves.")

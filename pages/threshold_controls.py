@@ -8,6 +8,7 @@ import streamlit as st
 from pages import address, results
 from pages.choice import Choice
 from sciml_backend import regimes
+from sciml_backend.run import MapName
 
 RULES = {"range": "Share of the range", "percentile": "Percentile", "absolute": "Value"}
 _RULE = (
@@ -19,7 +20,13 @@ _PERTURBATION = "Boundaries are also drawn where the number of the rule is this 
 
 
 def ask(chosen: Choice, grid: pd.DataFrame) -> tuple[regimes.Footing, tuple[float, ...]]:
-    """The thresholds, with what they rest on, and the five perturbation levels as set in the controls."""
+    """The thresholds of a map, with what they rest on, and the five perturbation levels as set in the controls."""
+    thresholds = rule(chosen.published_name, perturbed=True)
+    return footing(chosen, grid, thresholds), regimes.perturbations(st.session_state["perturbation"])
+
+
+def rule(name: MapName | None = None, *, perturbed: bool = False) -> regimes.Thresholds:
+    """The rules as set in the controls, with the presets of a map, if one is named, and that of the perturbation."""
     address.hold(address.THRESHOLDS)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rule = st.segmented_control(
@@ -27,16 +34,15 @@ def ask(chosen: Choice, grid: pd.DataFrame) -> tuple[regimes.Footing, tuple[floa
         )
         train = _number(rule, "train", "training loss")
         test = _number(rule, "test", "test error")
-        size = st.slider(
-            "Perturbation", 0.0, 0.5, step=0.05, format="percent", key="perturbation", help=_PERTURBATION, width=170
-        )
-        _more(chosen)
+        if perturbed:
+            help = _PERTURBATION
+            st.slider("Perturbation", 0.0, 0.5, step=0.05, format="percent", key="perturbation", help=help, width=170)
+        _more(name)
     span = {"low": st.session_state["low"], "high": st.session_state["high"]}
-    thresholds = regimes.Thresholds(
+    return regimes.Thresholds(
         train=regimes.Threshold(rule=rule, value=train, **span),
         test=regimes.Threshold(rule=rule, value=test, **span),
     )
-    return footing(chosen, grid, thresholds), regimes.perturbations(size)
 
 
 def footing(chosen: Choice, grid: pd.DataFrame, thresholds: regimes.Thresholds) -> regimes.Footing:
@@ -63,8 +69,8 @@ def _number(rule: str, side: str, words: str) -> float:
     )
 
 
-def _more(chosen: Choice) -> None:
-    presets = _presets(chosen)
+def _more(name: MapName | None) -> None:
+    presets = _presets(name)
     with st.popover("Presets", help="Thresholds of the paper, and the percentiles that the range spans."):
         for words, values in presets.items():
             st.button(words, on_click=_set, args=(values,), type="tertiary")
@@ -76,16 +82,18 @@ def _more(chosen: Choice) -> None:
         )
 
 
-def _presets(chosen: Choice) -> dict[str, dict[str, address.Value]]:
+def _presets(name: MapName | None) -> dict[str, dict[str, address.Value]]:
     found = {"Default: f = 0.30, perturbation 20 %": {key: p.default for key, p in address.THRESHOLDS.items()}}
-    drawn = regimes.figure_1_thresholds().get(chosen.published_name)
+    if name is None:
+        return found
+    drawn = regimes.figure_1_thresholds().get(name)
     if drawn is not None:
         found[f"As drawn in the paper's Fig. 1: f = {drawn.train.value:g}, {drawn.test.value:g}"] = {
             "rule": "range",
             "f_train": drawn.train.value,
             "f_test": drawn.test.value,
         }
-    table = regimes.paper_thresholds().get(chosen.published_name)
+    table = regimes.paper_thresholds().get(name)
     if table is not None:
         found[f"The paper's Table 5: T = {table.train.value:g}, {table.test.value:g}"] = {
             "rule": "absolute",

@@ -26,6 +26,10 @@ METRICS = {
 }
 
 
+REGIMES = {"I": "well-trained", "II": "under-trained", "III": "over-trained", "IV": "train high, test low"}
+"""The four regimes by numeral."""
+
+
 def metrics(names: Iterable[str], own: Mapping[str, str] | None = None) -> str:
     """The explanations of these metrics as a list in Markdown, each name in bold; a family has its ``own`` of some."""
     told = METRICS | dict(own or {})
@@ -61,6 +65,11 @@ def seed_table(runs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
         rows["mean"] = [f"of {len(ended)} seeds", *means]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["outcome", *(HEADS.get(c, c) for c in columns)])
     return table.rename_axis("seed")
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1]; a dash when there is none."""
+    return "–" if math.isnan(share) else f"{share:.0%}"
 
 
 def table(rows: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:

@@ -51,8 +51,8 @@ def panel(
         height=height,
         # Fixed margins: letting them grow with titles, legend and colour bar draws the panel three times over.
         margin={"l": 68, "r": right, "t": 34, "b": 118, "autoexpand": False},
-        xaxis=_axis(xs, x_title),
-        yaxis=_axis(ys, y_title),
+        xaxis=axis(xs, x_title),
+        yaxis=axis(ys, y_title),
         shapes=_chosen(selected, xs, ys),
         legend={"orientation": "h", "yanchor": "top", "y": -0.17, "x": -0.1, "font": {"size": 11}},
         showlegend=True,
@@ -63,7 +63,7 @@ def panel(
         uirevision="map",
         meta={"n_clicks": n_clicks},
     )
-    return figure([*traces, _targets(cells, hover)], layout)
+    return figure([*traces, targets(cells, hover)], layout)
 
 
 def clicked_cell(grid: pd.DataFrame, selection: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -84,24 +84,24 @@ def square(cells: pd.DataFrame, values: Sequence[Any] | NDArray[Any] | pd.Series
     return out.reshape(len(ys), len(xs))
 
 
-def boundary_lines(groups: Sequence[Lines]) -> Iterator[dict[str, Any]]:
+def boundary_lines(groups: Sequence[Lines], *, width: float = 3.0) -> Iterator[dict[str, Any]]:
     """One halo beneath all lines, then the perturbed levels of each group as one trace and the unperturbed as another.
 
-    Halos are white, so every line shows on every cell and page.
+    ``width`` in pixels is that of the unperturbed ones. Halos are white, so every line shows on every cell and page.
     """
     drawn = {
         (group, middle): [line for b in lines.boundaries if (b.level == 0) == middle for line in b.lines]
         for middle in (False, True)
         for group, lines in enumerate(groups)
     }
-    for middle, width in ((False, 3.0), (True, 5.5)):
+    for middle, wide in ((False, 3.0), (True, width + 2.5)):
         if under := [line for group in range(len(groups)) for line in drawn[group, middle]]:
-            halo = {"color": "rgba(255,255,255,0.75)", "width": width}
+            halo = {"color": "rgba(255,255,255,0.75)", "width": wide}
             yield polyline(*joined(under), halo) | {"showlegend": False}
     for (group, middle), lines in drawn.items():
         if lines:
             name, colour, dash, _ = groups[group]
-            line = {"color": colour, "dash": dash, "width": 3 if middle else 1.3}
+            line = {"color": colour, "dash": dash, "width": width if middle else 1.3}
             yield polyline(*joined(lines), line) | {"name": name, "legendgroup": name, "showlegend": middle}
 
 
@@ -128,7 +128,7 @@ def seed_words(value: float, finite: float, diverged: int, failed: int) -> str:
     return ", ".join([counted, *lost])
 
 
-def _targets(cells: pd.DataFrame, hover: Sequence[str]) -> dict[str, Any]:
+def targets(cells: pd.DataFrame, hover: Sequence[str]) -> dict[str, Any]:
     """A transparent point per cell: a heat map reports no click, and hoverdistance -1 makes a point its whole cell."""
     xs, _ = axes(cells)
     rows, columns = np.divmod(np.arange(len(cells)), max(len(xs), 1))
@@ -146,7 +146,7 @@ def _targets(cells: pd.DataFrame, hover: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _axis(values: NDArray[Any], title: str) -> dict[str, Any]:
+def axis(values: NDArray[Any], title: str) -> dict[str, Any]:
     """A categorical axis on whole numbers, so that boundaries can run between the cells."""
     return {
         "title": {"text": title, "standoff": 6},

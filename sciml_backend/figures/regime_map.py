@@ -66,7 +66,7 @@ def regime_map(
     return panel(
         cells,
         traces,
-        _hover_texts(cells, x_title, y_title),
+        hover_texts(cells, x_title, y_title),
         title=title or named(metric),
         x_title=x_title,
         y_title=y_title,
@@ -159,7 +159,8 @@ def _index(values: pd.Series, axis: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.interp(values, axis, np.arange(len(axis)), left=np.nan, right=np.nan))
 
 
-def _hover_texts(cells: pd.DataFrame, x_title: str, y_title: str) -> list[str]:
+def hover_texts(cells: pd.DataFrame, x_title: str, y_title: str) -> list[str]:
+    """What each cell has to say: metrics, regime, seeds, state."""
     columns = [heads(cells, x_title, y_title)]
     for name in ("train_loss", "test_error", "heldout_error", "lambda_max"):
         if name in cells:

@@ -255,7 +255,9 @@ class OneStep(Objective):
     @property
     def difficulty(self) -> Difficulty:
         axis = self.source.problem.axis
-        return Difficulty(axis.name, max(axis.axis), self.source.coefficients[axis.name][self._chosen], axis.easiest)
+        return Difficulty(
+            axis.name, max(axis.axis), self.source.coefficients[axis.name][self._chosen.numpy()], axis.easiest
+        )
 
     @property
     def _steps_fused(self) -> bool:

@@ -1,5 +1,7 @@
 """What arXiv:2605.29153 claims of training strategies on 1D convection, judged by maps computed here.
 
+Claims C01 and C02, of model families, are in ``regimes.family_claims`` and are judged in the same way.
+
 A claim is a number that can be measured on maps, and the range in which the claim holds; its wording and its tolerance
 are those of ``data/published/claims.csv``. The number's confidence interval comes from drawing each cell's seeds anew,
 with replacement: few seeds make it a rough one. All maps are cut with L-BFGS's thresholds (f = 0.30), so that a
@@ -8,10 +10,11 @@ boundary moves because losses do and not because a threshold did.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import inf, isfinite
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -83,6 +86,13 @@ class Grid:
         """Means (n_y, n_x) of training loss and test error over a cell's runs; nan where all are lost."""
         return _mean(self.train), _mean(self.test)
 
+    def regime(self, train: float, test: float) -> NDArray[np.int64]:
+        """Labels 1 to 4 of the cells (n_y, n_x) by thresholds of training loss and test error, 0 without a value."""
+        losses, errors = self.means()
+        high = (losses > train).astype(int), (errors > test).astype(int)
+        label = np.array([[1, 3], [4, 2]])[high]
+        return np.where(np.isfinite(losses) & np.isfinite(errors), label, 0)
+
 
 def _mean(values: Floats) -> Floats:
     n = np.isfinite(values).sum(-1)
@@ -111,10 +121,7 @@ class Maps:
 
     def regime(self, name: str) -> NDArray[np.int64]:
         """Labels 1 to 4 of a strategy's cells (n_y, n_x), 0 without a value."""
-        train, test = self.grids[name].means()
-        high = (train > self.train).astype(int), (test > self.test).astype(int)
-        label = np.array([[1, 3], [4, 2]])[high]
-        return np.where(np.isfinite(train) & np.isfinite(test), label, 0)
+        return self.grids[name].regime(self.train, self.test)
 
     def least_data(self, name: str, x: float) -> float:
         """The fewest points with which the test error at this coefficient is low.
@@ -139,28 +146,39 @@ class Maps:
         return float(found.mean()) if len(found) else np.nan
 
 
+class Evidence(Protocol):
+    """Maps whose seeds can be drawn anew."""
+
+    def resampled(self, rng: np.random.Generator, /) -> Self:
+        """The same with every cell's seeds drawn anew."""
+
+
+M = TypeVar("M", bound=Evidence)
+
+
 @dataclass(frozen=True)
-class Claim:
+class Claim(Generic[M]):
     """A published statement as a number of the maps of ``needs``, and the range in which it holds."""
 
     identifier: str
     statement: str
     measured: str
     needs: tuple[str, ...]
-    measure: Callable[[Maps], float] = field(repr=False)
+    measure: Callable[[M], float] = field(repr=False)
     low: float = -inf
     high: float = inf
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim with its number on the maps, the number's confidence interval, and the judgement."""
+    """A claim with its number on the maps, its confidence interval, the judgement, and what is not computed."""
 
-    claim: Claim
+    claim: Claim[Any]
     value: float
     low: float
     high: float
     judgement: Judgement
+    missing: tuple[str, ...] = ()
 
 
 def judged(runs: Mapping[str, pd.DataFrame], *, resamples: int = RESAMPLES) -> list[Finding]:
@@ -171,11 +189,19 @@ def judged(runs: Mapping[str, pd.DataFrame], *, resamples: int = RESAMPLES) -> l
     return [_judged(claim, runs, resamples) for claim in CLAIMS]
 
 
-def _judged(claim: Claim, runs: Mapping[str, pd.DataFrame], resamples: int) -> Finding:
-    missing = [name for name in {*claim.needs, BASE} if name not in runs or runs[name].empty]
-    if missing:
-        return Finding(claim, np.nan, np.nan, np.nan, Judgement.MISSING)
-    maps = _maps(runs, {*claim.needs, BASE})
+def _judged(claim: Claim[Maps], runs: Mapping[str, pd.DataFrame], resamples: int) -> Finding:
+    needs = sorted({*claim.needs, BASE})  # an order, so that equal draws go to equal maps
+    missing = [name for name in needs if name not in runs or runs[name].empty]
+    return unseen(claim, missing) if missing else judge(claim, _maps(runs, needs), resamples=resamples)
+
+
+def unseen(claim: Claim[M], missing: Iterable[str]) -> Finding:
+    """A claim of which some maps are not computed."""
+    return Finding(claim, np.nan, np.nan, np.nan, Judgement.MISSING, tuple(missing))
+
+
+def judge(claim: Claim[M], maps: M, *, resamples: int = RESAMPLES) -> Finding:
+    """The claim's number on these maps, and what its confidence interval says of the claim."""
     rng = np.random.default_rng(0)
     drawn = np.array([claim.measure(maps.resampled(rng)) for _ in range(resamples)])
     value = claim.measure(maps)
@@ -189,7 +215,7 @@ def _judged(claim: Claim, runs: Mapping[str, pd.DataFrame], resamples: int) -> F
     )
 
 
-def _maps(runs: Mapping[str, pd.DataFrame], names: set[str]) -> Maps:
+def _maps(runs: Mapping[str, pd.DataFrame], names: Sequence[str]) -> Maps:
     cells = [set(zip(runs[name]["x"], runs[name]["y"], strict=True)) for name in names]
     shared = set.intersection(*cells)
     train, test = Thresholds().of(seed_means(runs[BASE]))
@@ -247,7 +273,7 @@ def _with_few(maps: Maps) -> Bools:
     return np.asarray(maps.grids[BASE].ys <= FEW)[:, None]
 
 
-CLAIMS = (
+CLAIMS: tuple[Claim[Maps], ...] = (
     Claim(
         "C03", "L-BFGS stops training at β of about 25", "β at its training boundary, N_f ≥ 5000 (median)", (),
         lambda m: _coefficient(m, m.whole, MANY), 20, 30,

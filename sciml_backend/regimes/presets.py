@@ -51,6 +51,32 @@ def figure_1_thresholds() -> dict[MapName, Thresholds]:
     }
 
 
+def representatives(maps: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``queries.maps`` that stand for a family's problem, one each, in order of family and problem.
+
+    Computed maps go before published ones; among them the one with most cells, on a tie the plain variant, the strategy
+    of Fig. 1, and the first by name.
+    """
+    found = maps[maps["n_cells"] > 0]
+    rank = pd.DataFrame(
+        {
+            "family": found["family"],
+            "problem": found["problem"],
+            "published": found["source"] != "computed",
+            "fewer": -found["n_cells"],
+            "variant": found["variant"] != "",
+            "other": [MapName(*row) not in FIGURE_1_FRACTIONS for row in found[_PARTS].itertuples(index=False)],
+            "name": found["name"],
+        },
+        index=found.index,
+    )
+    first = rank.sort_values(list(rank.columns)).drop_duplicates(["family", "problem"])
+    return found.loc[first.index]
+
+
+_PARTS = ["family", "problem", "strategy"]
+
+
 def paper_boundaries(name: MapName) -> pd.DataFrame | None:
     """The points of the boundaries drawn in Fig. 1: metric, level, x, y in axis values; None for other maps."""
     points = _drawn()

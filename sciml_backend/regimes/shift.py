@@ -119,20 +119,26 @@ def crossing(values: Floats, threshold: float) -> tuple[float, Place]:
 
     The position is in [0, n − 1], nan unless the place is INSIDE.
     """
+    before, place = first_rise(values, threshold)
+    if place is not Place.INSIDE:
+        return np.nan, place
+    share = (threshold - values[before]) / (values[before + 1] - values[before])
+    return float(before + share), place
+
+
+def first_rise(values: Floats, threshold: float) -> tuple[int, Place]:
+    """The last cell before values (n,) first rise above the threshold to their next cell; −1 unless INSIDE."""
     known = np.flatnonzero(np.isfinite(values))
     if not (known.size and np.isfinite(threshold)):
-        return np.nan, Place.UNKNOWN
+        return -1, Place.UNKNOWN
     low = values[known] <= threshold
     rises = np.flatnonzero(low[:-1] & ~low[1:])
     if rises.size:
         before, after = known[rises[0] : rises[0] + 2]
-        if after - before > 1:
-            return np.nan, Place.UNKNOWN
-        share = (threshold - values[before]) / (values[after] - values[before])
-        return float(before + share), Place.INSIDE
+        return (int(before), Place.INSIDE) if after - before == 1 else (-1, Place.UNKNOWN)
     if low[-1]:
-        return np.nan, Place.BEYOND if known[-1] == len(values) - 1 else Place.UNKNOWN
-    return np.nan, Place.BEFORE if known[0] == 0 else Place.UNKNOWN
+        return -1, Place.BEYOND if known[-1] == len(values) - 1 else Place.UNKNOWN
+    return -1, Place.BEFORE if known[0] == 0 else Place.UNKNOWN
 
 
 def _places(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sciml_backend.run import BadRequest
 
@@ -52,14 +52,24 @@ class Threshold:
         number = self.value * scale
         if self.rule == "absolute":
             return number
-        finite = np.asarray(values, dtype=float)
-        finite = finite[np.isfinite(finite)]
-        if not finite.size:
-            return math.nan
         if self.rule == "percentile":
-            return float(np.percentile(finite, min(number, 100.0)))
+            finite = _finite(values)
+            return float(np.percentile(finite, min(number, 100.0))) if finite.size else math.nan
+        low, high = self.span(values)
+        return low + number * (high - low)
+
+    def span(self, values: ArrayLike) -> tuple[float, float]:
+        """The two percentiles that the range rule spans, whatever the rule is; nan where no value is finite."""
+        finite = _finite(values)
+        if not finite.size:
+            return math.nan, math.nan
         low, high = np.percentile(finite, [self.low, self.high])
-        return float(low + number * (high - low))
+        return float(low), float(high)
+
+
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    found = np.asarray(values, dtype=float)
+    return np.asarray(found[np.isfinite(found)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,5 +87,13 @@ class Thresholds:
 
     def of(self, grid: pd.DataFrame, scale: float = 1.0) -> tuple[float, float]:
         """(T_train, T_test) of a map with one row per cell."""
-        values = grid if self.reference is None else self.reference
+        values = self._values(grid)
         return self.train.of(values[self.train_column], scale), self.test.of(values[self.test_column], scale)
+
+    def spans(self, grid: pd.DataFrame) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The two ends of the range of the training loss, and those of the test error, of what ``of`` reads."""
+        values = self._values(grid)
+        return self.train.span(values[self.train_column]), self.test.span(values[self.test_column])
+
+    def _values(self, grid: pd.DataFrame) -> pd.DataFrame:
+        return grid if self.reference is None else self.reference

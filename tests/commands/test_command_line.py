@@ -180,3 +180,13 @@ def test_a_diagnostics_setting_is_checked_before_its_run_is_trained(atlas: Any, 
 def test_every_verb_explains_itself(atlas: Any) -> None:
     for verb in verbs():
         assert atlas(verb, "--help").returncode == 0
+
+
+def test_claims_say_what_is_missing(atlas: Any) -> None:
+    ok(atlas("run", MAP, "--set", "beta=5", "--data", "100", "--json", *SMALL))
+    found = ok(atlas("claims", "--resamples", "5", "--json"))
+    assert {row["claim"] for row in found} == {f"C{k:02d}" for k in range(1, 14)}
+    families = {row["statement"].split()[0]: row for row in found if row["claim"] == "C01"}
+    assert set(families) == {"PINN", "FNO", "PINO", "NODE", "PINODE"}
+    assert families["FNO"]["missing"] == ["fno/poisson_2d"] and families["FNO"]["judgement"] == "not computed"
+    assert "not computed: fno/poisson_2d" in atlas("claims", "--resamples", "5").stdout

@@ -146,6 +146,21 @@ def test_other_coefficients_bring_other_trajectories() -> None:
     assert torch.equal(moved.value(theta), made(other, fused=True)[0].value(theta))
 
 
+@pytest.mark.parametrize("strategy", ["alm", "cl", "nncg", "hybrid"])
+def test_a_run_of_any_strategy_is_the_same_bits_alone_and_in_a_batch(strategy: str) -> None:
+    short = {
+        "alm": {"iterations": 3, "inner.epoch_iterations": 20},
+        "cl": {"lessons": 6, "inner.epoch_iterations": 20},
+        "nncg": {"adam.steps": 40, "lbfgs.epoch_iterations": 20, "steps": 3, "products": 20},
+        "hybrid": {"first.steps": 40, "window": 5, "threshold": 1.0, "then.max_epochs": 2},
+    }[strategy]
+    specs = planned("pinode", data=(20, 50), strategy=strategy, settings=short)
+    together = {r.spec.cell_id: r for done in sweep.train(specs) for r in done}
+    for spec in specs[::3]:
+        ((alone,),) = list(sweep.train([spec]))
+        assert alone.train_loss and alone.theta_final == together[spec.cell_id].theta_final, alone.reason
+
+
 @pytest.mark.parametrize("integrator", ["euler", "midpoint", "rk4"])
 def test_a_rollout_is_one_of_its_method(integrator: str) -> None:
     specs = planned("node", data=(30,), seeds=(0,), settings={"integrator": integrator, "horizon": "whole"})

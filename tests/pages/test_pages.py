@@ -23,12 +23,12 @@ def charts(app):
     return [json.loads(c.proto.spec) for c in app.get("plotly_chart")]
 
 
-@pytest.mark.parametrize("page", ["", "compare", "cell", "jobs", "methods"])
+@pytest.mark.parametrize("page", ["", "compare", "families", "cell", "jobs", "methods"])
 def test_every_page_runs_on_an_empty_store(store, visit, page):
     visit(page)
 
 
-@pytest.mark.parametrize("page", ["", "compare", "cell", "jobs", "methods"])
+@pytest.mark.parametrize("page", ["", "compare", "families", "cell", "jobs", "methods"])
 def test_every_page_runs_on_a_small_store(small, visit, page):
     visit(page)
 

@@ -1,0 +1,101 @@
+"""Claims about families, judged on maps whose shares and steps are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sciml_backend.regimes import representatives
+from sciml_backend.regimes.claims import Judgement
+from sciml_backend.regimes.family_claims import CLAIMS, PROBLEMS, judged_families
+
+XS, YS = (1.0, 2, 3, 4, 5, 6), (10.0, 20, 30, 40)
+SHARP, SMOOTH = (0, 0, 0, 1, 1, 1), (0, 0.2, 0.4, 0.6, 0.8, 1)
+
+
+def runs(line, *, seeds=3, over_trained=1, spread=0.0, keep=lambda x, y: True):
+    """Test error ``line`` on every row; the training loss is low at the easy end and on the first rows."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"x": x, "y": y, "seed": seed, "status": "converged",
+         "train_loss": 1.0 if k > 2 and j >= over_trained else 0.0,
+         "test_error": line[k] + spread * rng.standard_normal()}
+        for j, y in enumerate(YS) for k, x in enumerate(XS) for seed in range(seeds) if keep(x, y)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def found(maps):
+    return {(f.claim.identifier, f.claim.needs): f for f in judged_families(maps, resamples=50)}
+
+
+def test_a_regime_is_present_in_three_percent_of_the_cells():
+    findings = found({"pinn": runs(SHARP), "node": runs(SHARP, over_trained=0)})
+    pinn, node = findings["C01", ("pinn",)], findings["C01", ("node",)]
+    assert pinn.value == pytest.approx(100 * 3 / 24) and pinn.judgement is Judgement.HOLDS
+    assert node.value == 0 and node.judgement is Judgement.FAILS
+
+
+def test_steps_are_compared_in_ranges_per_cell():
+    findings = found({"pinn": runs(SHARP), "node": runs(SMOOTH), "pino": runs(SHARP)})
+    ahead = findings["C02", ("pinn", "node")]
+    assert ahead.value == pytest.approx(0.8) and (ahead.low, ahead.high) == pytest.approx((0.8, 0.8))
+    assert ahead.judgement is Judgement.HOLDS and findings["C02", ("pinn", "pino")].value == 0
+    swapped = found({"pinn": runs(SMOOTH), "node": runs(SHARP)})["C02", ("pinn", "node")]
+    assert swapped.judgement is Judgement.FAILS
+
+
+def test_seeds_that_scatter_leave_an_order_open():
+    noisy = found({"pinn": runs(SMOOTH, spread=0.2), "node": runs(SMOOTH, spread=0.2)})["C02", ("pinn", "node")]
+    assert noisy.judgement is Judgement.OPEN and noisy.low < 0 < noisy.high
+
+
+def test_what_is_missing_is_named():
+    holes = runs(SHARP, keep=lambda x, y: not (x > 4 and y > 20))
+    findings = found({"pinn": runs(SHARP), "pino": holes, "node": runs(SHARP, keep=lambda x, y: y < 40)})
+    assert findings["C02", ("pino", "fno")].missing == ("pino/darcy (20 of 24 cells)", "fno/poisson_2d")
+    assert findings["C01", ("node",)].missing == ("node/pendulum (6 × 3 cells are too few)",)
+    assert findings["C02", ("pinn", "pino")].judgement is Judgement.MISSING
+    assert findings["C01", ("pinn",)].missing == ()
+    assert all(f.judgement is Judgement.MISSING for f in found({}).values())
+
+
+def test_maps_without_a_transition_decide_nothing_of_it():
+    flat = found({"pinn": runs(SHARP), "node": runs((1,) * 6)})["C02", ("pinn", "node")]
+    assert np.isnan(flat.value) and flat.judgement is Judgement.OPEN
+
+
+def test_families_and_their_problems_are_those_that_were_published():
+    published = pd.read_csv("data/published/claims.csv").set_index("id")
+    assert set(published.loc["C01", "statement"].split(" appear in ")[1].split(", ")) == {f.upper() for f in PROBLEMS}
+    assert {claim.identifier for claim in CLAIMS} == {"C01", "C02"}
+    assert published.loc["C01", "suggested_tolerance"] == "each regime >=3% of grid cells"
+    assert published.loc["C02", "value"] == "PINN > PINO > FNO,NODE"
+
+
+def maps(*rows):
+    table = pd.DataFrame(rows, columns=["name", "source", "n_cells"])
+    parts = table["name"].str.extract(r"(?P<family>\w+)/(?P<problem>\w+)/(?P<strategy>\w+)@?(?P<variant>.*)")
+    return pd.concat([table, parts], axis=1)
+
+
+def test_a_problem_is_represented_by_its_fullest_computed_map():
+    table = maps(
+        ("pinn/convection/alm", "computed", 30),
+        ("pinn/convection/lbfgs", "computed", 144),
+        ("pinn/convection/lbfgs", "published", 144),
+        ("pinode/pendulum/adam", "computed", 64),
+        ("pinode/pendulum/lbfgs", "computed", 64),
+        ("pinode/pendulum/lbfgs@float64", "computed", 64),
+        ("fno/poisson_2d/adam", "computed", 0),
+        ("pino/darcy/adam@coarse", "computed", 16),
+        ("pino/darcy/adam", "computed", 2),
+        ("node/pendulum/adam", "published", 64),
+    )
+    chosen = representatives(table)
+    assert list(zip(chosen["name"], chosen["source"], strict=True)) == [
+        ("node/pendulum/adam", "published"),
+        ("pinn/convection/lbfgs", "computed"),
+        ("pino/darcy/adam@coarse", "computed"),
+        ("pinode/pendulum/lbfgs", "computed"),
+    ]
+    assert representatives(table.head(0)).empty
