@@ -33,7 +33,7 @@ def _span(number: Mapping[str, Any]) -> str:
     """The range of a coefficient or of the amount of data, and its values on the map."""
     usual = number.get("default")
     fixed = f"; {usual:g} unless chosen" if usual is not None else ""
-    values = number["names"] or [f"{v:g}" for v in number["axis"]]
+    values = number.get("names") or [f"{v:g}" for v in number["axis"]]
     axis = "; on the map " + ", ".join(values) if values else ""
     return f"- **{number['label']}** from {number['low']:g} to {number['high']:g}{fixed}{axis}"
 
@@ -54,6 +54,21 @@ def entries(found: Mapping[str, Any]) -> None:
                 st.table(
                     [row if said else {k: row[k] for k in ("setting", "default")} for row in rows], border="horizontal"
                 )
+
+
+def families(found: Mapping[str, Any], strategies: Mapping[str, Any]) -> None:
+    """The families, and what they set their model, their loss and their strategies to."""
+    for name, entry in found.items():
+        with st.container(border=True):
+            st.markdown(f"#### {entry['label']}  :small[:gray[`{name}`]]")
+            st.markdown(plain(entry["doc"]))
+            sets = {"model": entry["model"], "loss": entry["loss"]}
+            sets |= {strategies[key]["label"]: chosen for key, chosen in entry["strategies"].items()}
+            st.markdown("\n".join(f"- **{of}**: {_pairs(chosen)}" for of, chosen in sets.items() if chosen))
+
+
+def _pairs(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{key}` {value}" for key, value in settings.items())
 
 
 def reading() -> None:
@@ -122,7 +137,8 @@ chapters = {
     "Reading a map": reading,
     "Comparing strategies": comparing,
     "Problems": lambda: problems(record["problems"]),
-    "Models": lambda: entries({**record["families"], **record.get("models", {})}),
+    "Families": lambda: families(record["families"], record["strategies"]),
+    "Models": lambda: entries(record.get("models", {})),
     "Strategies": lambda: entries(record["strategies"]),
     "Losses": lambda: entries(record.get("losses", {})),
     "Diagnostics": lambda: entries(record["diagnostics"]),
