@@ -59,7 +59,7 @@ class Plane:
     def rows(self, index: Any) -> Plane:
         return Plane(len(index))
 
-    def value(self, theta: Tensor) -> Tensor:
+    def training_error(self, theta: Tensor) -> Tensor:
         return theta[:, 1]
 
     def errors(self, theta: Tensor) -> dict[str, Tensor]:
