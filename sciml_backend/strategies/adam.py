@@ -30,7 +30,7 @@ class Adam(FirstOrder):
     def _means(self) -> tuple[str, ...]:
         return "first", "second"
 
-    def _move(self, state: Descent) -> Tensor:
+    def _move(self, theta: Tensor, state: Descent) -> Tensor:
         taken, gradient = state.iteration + 1, state.gradient
         first = state.means["first"] * self.beta1 + gradient * (1 - self.beta1)
         second = state.means["second"] * self.beta2 + gradient * gradient * (1 - self.beta2)
