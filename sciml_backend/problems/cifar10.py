@@ -31,7 +31,7 @@ class Cifar10(Classification):
     """What a small photograph shows; 50,000 images to train on and 10,000 to test with."""
 
     label = "CIFAR-10"
-    equation = "image (3 × 32 × 32) ↦ class;  labels replaced by random ones with chance p"
+    equation = "image (3 × 32 × 32) ↦ class;  a share of the labels is random"
     note = f"The images are read from {ARCHIVE}, which is not shipped."
     channels = 3
     side = 32

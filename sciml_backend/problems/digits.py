@@ -21,7 +21,7 @@ class Digits(Classification):
     """Which digit was written, from 8 x 8 grey values; 1,400 images to train on and 397 to test with, drawn once."""
 
     label = "Handwritten digits"
-    equation = "image (8 × 8) ↦ digit;  labels replaced by random ones with chance p"
+    equation = "image (8 × 8) ↦ digit;  a share of the labels is random"
     channels = 1
     side = 8
     names = tuple("0123456789")
