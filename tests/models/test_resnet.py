@@ -96,6 +96,21 @@ def test_initial_weights_have_hes_variance_and_follow_from_the_seed() -> None:
     assert named["stem_scale"].unique().tolist() == [1] and named["stem_shift"].unique().tolist() == [0]
 
 
+def test_predicted_memory_is_twice_what_is_kept_for_the_gradient() -> None:
+    model, kept = ResNet(width=8), {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    theta = model.init(0).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        scores = model.scores(theta, torch.randn(16, 3, 16, 16))
+    assert scores.requires_grad
+    assert model.memory(16, 16, 4) == pytest.approx(2 * (sum(kept.values()) - 4 * model.parameters), rel=0.1)
+
+
 def test_a_width_that_cannot_be_is_refused() -> None:
     with pytest.raises(BadRequest, match="a width from 1 to 512, got 0"):
         ResNet(width=0)
