@@ -46,6 +46,11 @@ def show(view: str, spec: RunSpec) -> None:
     found = results.artifact(spec.cell_id, kind, _complete(kind, changes))
     if found is not None:
         DRAW[view](found, spec)
+        if "published_scale" in found.numbers:
+            scale = words.number(found.numbers["published_scale"])
+            st.caption(
+                f"The published loss adds up where this one is a mean: it and its curvature are {scale} times these."
+            )
         st.caption(f"Computed in {words.number(found.seconds)} s, {found.finished_at[:16].replace('T', ' ')}.")
     else:
         _offer(spec, kind, changes, title=TITLES[view])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sciml_backend import memory
-from sciml_backend.run import BadRequest, Setting
+from sciml_backend.run import BadRequest, Setting, setting
 
 if TYPE_CHECKING:
     from sciml_backend.objective import Objective
@@ -71,10 +71,26 @@ class Diagnostic(ABC):
         """Every setting's name and value."""
         return asdict(self)
 
+    def of_interest(self, objective: Objective) -> Objective:
+        """What is measured of a run's objective: all of it, unless a subclass offers a choice."""
+        return objective
+
     def require(self, condition: bool, sentence: str) -> None:
         """Raise BadRequest with the diagnostic's label and ``sentence`` unless ``condition`` holds."""
         if not condition:
             raise BadRequest(f"{self.label}: {sentence}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfTheLoss(Diagnostic):
+    """A diagnostic of the loss as a function of the weights: of all training data, or of so many samples of them."""
+
+    data: int = setting(0, "training samples that the loss is of, always the same ones (0: all)")
+
+    def of_interest(self, objective: Objective) -> Objective:
+        """The objective on the samples asked for; raises BadRequest where they cannot be told apart."""
+        self.require(self.data >= 0, f"data must be a number of samples, or 0 for all, got {self.data}.")
+        return objective.subset(self.data) if self.data else objective
 
 
 @dataclass(frozen=True)
@@ -118,18 +134,19 @@ def require_finite(theta: Tensor) -> None:
         raise BadRequest("The run diverged: its weights are not finite, so nothing can be measured at them.")
 
 
-def affordable_steps(asked: int, theta: Tensor, *, rows: int = 1) -> int:
+def affordable_steps(asked: int, theta: Tensor, *, rows: int = 1, beside: int = 0) -> int:
     """How many of the ``asked`` Lanczos steps to take at ``theta`` (P,): at most P, and few in a large network.
 
-    ``rows`` Krylov spaces are kept at a time. Raises BadRequest, before anything is computed, when their vectors would
-    fill more than half of the free memory.
+    ``rows`` Krylov spaces are kept at a time, and ``beside`` vectors more. Raises BadRequest, before anything is
+    computed, when all these would fill more than half of the free memory.
     """
     size = theta.numel()
     steps = min(asked, size if size <= DOUBLE_UP_TO else FEW_VECTORS)
-    needed, free = rows * steps * size * theta.element_size(), memory.free(theta.device)
+    vectors = rows * steps + beside
+    needed, free = vectors * size * theta.element_size(), memory.free(theta.device)
     if needed > free // 2:
         raise BadRequest(
-            f"{rows * steps} Lanczos vectors of {size} parameters need {needed / 2**30:.1f} GiB, more than half of the "
+            f"{vectors} vectors of {size} parameters need {needed / 2**30:.1f} GiB, more than half of the "
             f"{free / 2**30:.1f} GiB that are free: ask for fewer steps."
         )
     return steps

@@ -115,3 +115,26 @@ class OperatorModel(Model):
     @abstractmethod
     def on_grid(self, h: int, w: int, *, dtype: torch.dtype, device: torch.device) -> Stepper:
         """What evaluates and differentiates it fast on one grid; raises BadRequest when the grid is too coarse."""
+
+
+Statistics = tuple[tuple[Tensor, Tensor], ...]
+"""Mean and variance of each channel (c,), a pair for each layer that is normalised by them."""
+
+
+class ImageModel(Model):
+    """A function from images to a score for each class, whose layers are normalised by statistics of many images."""
+
+    @abstractmethod
+    def scores(self, theta: Tensor, images: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """Scores (n, outputs) of images (n, inputs, h, w) for one row of weights (P,).
+
+        Normalised by these statistics, or by those of the images themselves. Differentiable twice.
+        """
+
+    @abstractmethod
+    def statistics(self, theta: Tensor, images: Tensor) -> Statistics:
+        """What the layers are normalised by for weights (P,): the images' own statistics, without a graph."""
+
+    @abstractmethod
+    def memory(self, images: int, side: int, itemsize: int) -> int:
+        """About how many bytes the scores of so many images and their gradient take beside the weights."""

@@ -93,7 +93,14 @@ class Objective(ABC):
 
         Raises BadRequest where its samples cannot be told apart.
         """
-        raise BadRequest(f"{self.label} sees all its data at once; leave batch at 0.")
+        raise BadRequest(f"{self.label} sees all its data at once; ask for all of them (0).")
+
+    def subset(self, samples: int) -> Self:
+        """The same objective on so many of its training samples, always the same ones; all where there are fewer.
+
+        For measurements, where a batch is for training. Raises BadRequest where samples cannot be told apart.
+        """
+        return self.minibatch(0, samples)
 
     def published_steps(self, batch: int) -> int:
         """How many steps of a first-order strategy with such batches were published for this amount of data.

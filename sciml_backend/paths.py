@@ -1,7 +1,8 @@
 """Where data lives: the one place that knows folders; standard library only.
 
 ``ATLAS_DATA`` moves what is made at run time (default ``data/var``), ``ATLAS_RESULTS`` the shipped sweeps
-(default ``data/results``). Both are read at every call.
+(default ``data/results``), ``ATLAS_DATASETS`` the data sets that people bring (default: ``datasets`` under ``var``).
+All are read at every call.
 """
 
 from __future__ import annotations
@@ -28,6 +29,16 @@ def results() -> Path:
 def published() -> Path:
     """The folder of values recovered from publications (CSV)."""
     return ROOT / "data" / "published"
+
+
+def images() -> Path:
+    """The folder of shipped images."""
+    return ROOT / "data" / "images"
+
+
+def datasets() -> Path:
+    """Where people put the data sets that are not shipped, as they were downloaded."""
+    return Path(os.environ.get("ATLAS_DATASETS") or var() / "datasets")
 
 
 def spool_new() -> Path:

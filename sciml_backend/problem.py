@@ -1,6 +1,7 @@
 """Problem: what is to be learned, how hard it is and how much data there can be; no network, no optimiser.
 
-What else a problem has depends on its kind: an ``Equation`` has terms on a box, a ``Dynamics`` a vector field.
+What else a problem has depends on its kind: an ``Equation`` has terms on a box, a ``Dynamics`` a vector field, a
+``SolutionOperator`` solved examples, a ``Classification`` labelled images.
 """
 
 from __future__ import annotations

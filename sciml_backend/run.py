@@ -284,6 +284,10 @@ class Artifact:
 
     @property
     def request_key(self) -> str:
-        """Hash of kind and settings: with the cell it says whether this was computed already."""
-        content = json.dumps([self.kind, dict(self.settings)], sort_keys=True)
+        """Hash of kind and settings: with the cell it says whether this was computed already.
+
+        All data are no setting: the key of what was computed before there was a choice stays as it was.
+        """
+        chosen = {name: value for name, value in self.settings.items() if (name, value) != ("data", 0)}
+        content = json.dumps([self.kind, chosen], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]

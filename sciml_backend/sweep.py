@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sciml_backend import catalog
 from sciml_backend import plan as planning
-from sciml_backend.diagnostic import DOUBLE_UP_TO, AlongTraining, Diagnostic, TrainingPath
+from sciml_backend.diagnostic import DOUBLE_UP_TO, AlongTraining, Diagnostic, OfTheLoss, TrainingPath
 from sciml_backend.engine import batches, provenance
 from sciml_backend.engine.train import Outcome, Snapshot
 from sciml_backend.engine.train import train as train_rows
@@ -242,13 +242,13 @@ def from_bytes(blob: bytes, dtype: str) -> Tensor:
 
 
 def retraced(spec: RunSpec, *, device: str = "cpu") -> TrainingPath:
-    """Train a run anew and keep its weights, in float64, wherever its curve has a point."""
+    """Train a run anew and keep its weights wherever its curve has a point; small networks' in float64."""
     iterations: list[int] = []
     thetas: list[Tensor] = []
 
     def keep(_: int, iteration: int, theta: Tensor) -> None:
         iterations.append(iteration)
-        thetas.append(theta.double())
+        thetas.append(theta.double() if len(theta) <= DOUBLE_UP_TO else theta)
 
     start = initial_weights([spec], device=device)
     for _ in train_rows(objective_of([spec], device=device), schedule_of(spec), start, on_log=keep):
@@ -276,7 +276,7 @@ def diagnose(
     final = from_bytes(theta_final, spec.dtype)
     initial = from_bytes(theta_initial, spec.dtype) if theta_initial else initial_weights([spec])[0]
     dtype = "float64" if final.numel() <= DOUBLE_UP_TO else spec.dtype
-    objective = objective_of([spec], device=device, dtype=dtype)
+    objective = diagnostic.of_interest(objective_of([spec], device=device, dtype=dtype))
     before, after = (theta.to(device, TORCH_DTYPE[dtype]) for theta in (initial, final))
     started = time.perf_counter()
     if isinstance(diagnostic, AlongTraining):
@@ -285,6 +285,8 @@ def diagnose(
         found.numbers["reproduced"] = float(torch.equal(path.theta[-1], after))
     else:
         found = diagnostic.compute(objective, theta_initial=before, theta_final=after)
+    if isinstance(diagnostic, OfTheLoss) and objective.published_scale != 1:
+        found.numbers["published_scale"] = objective.published_scale
     return Artifact(
         cell_id=spec.cell_id,
         kind=kind,

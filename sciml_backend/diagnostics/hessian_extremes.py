@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from sciml_backend.diagnostic import Diagnostic, Finding, affordable_steps, hessian_at, to_numpy
+from sciml_backend.diagnostic import Finding, OfTheLoss, affordable_steps, hessian_at, to_numpy
 from sciml_backend.linalg.hutchinson import trace
 from sciml_backend.linalg.lanczos import lanczos
 from sciml_backend.linalg.probes import gaussian, rademacher
@@ -22,9 +22,12 @@ from sciml_backend.run import setting
 if TYPE_CHECKING:
     from sciml_backend.objective import Objective
 
+PER_PROBE = 6
+"""Vectors that a random vector of the trace takes: its signs as integers, what is left of it, its product, a copy."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class HessianExtremes(Diagnostic):
+class HessianExtremes(OfTheLoss):
     """Sharpness: the largest and the smallest eigenvalue of the loss's Hessian, and its trace.
 
     Each eigenvalue comes with a residual norm: a true eigenvalue lies that near. The trace comes with its standard
@@ -49,7 +52,8 @@ class HessianExtremes(Diagnostic):
         hessian = hessian_at(objective, theta)
         generator = torch.Generator().manual_seed(self.seed)
         start = gaussian(1, theta, generator=generator)
-        krylov = lanczos(hessian, start, steps=affordable_steps(self.steps, theta))
+        steps = affordable_steps(self.steps, theta, beside=PER_PROBE * self.samples)
+        krylov = lanczos(hessian, start, steps=steps)
         last = int(krylov.steps) - 1
         self.require(last >= 0, "the Hessian is not finite at these weights.")
         values, residuals = krylov.ritz_values[0], krylov.bounded_residuals()[0]

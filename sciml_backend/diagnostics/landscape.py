@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from sciml_backend.diagnostic import Diagnostic, Finding, affordable_steps, hessian_at, require_finite, to_numpy
+from sciml_backend.diagnostic import Finding, OfTheLoss, affordable_steps, hessian_at, require_finite, to_numpy
 from sciml_backend.linalg.lanczos import lanczos
 from sciml_backend.linalg.probes import gaussian
 from sciml_backend.run import setting
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from sciml_backend.model import Block
     from sciml_backend.objective import Objective
 
+TOGETHER = 2**23
+"""Weights of all the plane's points that are made at a time, in numbers."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Landscape(Diagnostic):
+class Landscape(OfTheLoss):
     """log10 of the loss on a square plane of weights around a run's end, along two directions.
 
     The directions are the two Hessian eigenvectors of largest curvature (``eigenvectors``) or random ones
@@ -66,7 +69,11 @@ class Landscape(Diagnostic):
         directions, numbers = self._directions(objective, theta)
         plane = rescaled(directions, theta, layout=objective.layout, normalise=self.normalise)
         steps = torch.linspace(-self.radius, self.radius, self.points, dtype=theta.dtype, device=theta.device)
-        lines = [objective.value(theta + step * plane[0] + steps[:, None] * plane[1]) for step in steps]
+        pieces = steps.split(max(1, TOGETHER // theta.numel()))
+        lines = [
+            torch.cat([objective.value(theta + step * plane[0] + some[:, None] * plane[1]) for some in pieces])
+            for step in steps
+        ]
         losses = torch.stack(lines)
         centre = float(losses[self.points // 2, self.points // 2])
         finite = losses[losses.isfinite()]

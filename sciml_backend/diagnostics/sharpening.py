@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 
-from sciml_backend.diagnostic import AlongTraining, Finding, TrainingPath, affordable_steps, require_finite, to_numpy
+from sciml_backend.diagnostic import (
+    AlongTraining,
+    Finding,
+    OfTheLoss,
+    TrainingPath,
+    affordable_steps,
+    require_finite,
+    to_numpy,
+)
 from sciml_backend.linalg.lanczos import lanczos
 from sciml_backend.linalg.probes import gaussian
 from sciml_backend.run import setting
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sharpening(AlongTraining):
+class Sharpening(OfTheLoss, AlongTraining):
     """The largest eigenvalue of the Hessian of the plain loss against iterations.
 
     The run is trained anew (on the same machine bit by bit as it was) and measured at ``points`` logged iterations.
@@ -44,9 +52,8 @@ class Sharpening(AlongTraining):
         require_finite(theta)
         generator = torch.Generator().manual_seed(self.seed)
         start = gaussian(1, theta[0], generator=generator).expand_as(theta)
-        krylov = lanczos(
-            lambda v: objective.hessian_times(theta, v), start, steps=affordable_steps(self.steps, theta[0])
-        )
+        steps = affordable_steps(self.steps, theta[0], rows=len(theta))
+        krylov = lanczos(lambda v: objective.hessian_times(theta, v), start, steps=steps)
         last = (krylov.steps - 1).clamp_min(0)
         every = torch.arange(len(theta))
         values, residuals = krylov.ritz_values[every, last], krylov.bounded_residuals()[every, last]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml_backend.diagnostic import Diagnostic, Finding, affordable_steps, hessian_at, to_numpy
+from sciml_backend.diagnostic import Finding, OfTheLoss, affordable_steps, hessian_at, to_numpy
 from sciml_backend.linalg.probes import rademacher
 from sciml_backend.linalg.spectral_density import (
     SpectralMeasure,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spectrum(Diagnostic):
+class Spectrum(OfTheLoss):
     """The density of Hessian eigenvalues before and after training, with the floor below which a sign means nothing.
 
     The density is per decade of an axis that is linear within ``linear_within`` of zero and logarithmic outside, and

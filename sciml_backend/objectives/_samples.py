@@ -198,6 +198,11 @@ class OnSamples(Objective):
         other._chosen = chosen
         return other
 
+    def subset(self, samples: int) -> Self:
+        """So many of the samples at equal distances: a set may be ordered."""
+        samples = min(samples, self.n)
+        return self._of(np.arange(samples) * self.n // samples)
+
     def _for(self, theta: Tensor) -> Self:
         """The same objective for as many rows as theta has."""
         if len(theta) == self.runs:

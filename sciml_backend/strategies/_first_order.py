@@ -78,7 +78,7 @@ class FirstOrder(Strategy[Descent]):
         """What is remembered of past gradients, by name; all zero at the start."""
 
     @abstractmethod
-    def _move(self, state: Descent) -> Tensor:
+    def _move(self, theta: Tensor, state: Descent) -> Tensor:
         """What is subtracted from theta (B, P); brings the means up to date."""
 
     def init(self, objective: Any, theta: Tensor) -> Descent:
@@ -92,7 +92,7 @@ class FirstOrder(Strategy[Descent]):
 
     def step(self, objective: Any, theta: Tensor, state: Descent) -> Step[Descent]:
         """One update of every row, and the loss after it; a row whose loss is lost stays where it was."""
-        moved = theta - self._move(state)
+        moved = theta - self._move(theta, state)
         values, gradient = self._evaluated(objective, moved, state.iteration + 1, state.total)
         loss, norm = to_host(values, norms(gradient)[0])
         evaluations = 1 + (state.iteration == 0)

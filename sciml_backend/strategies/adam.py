@@ -31,7 +31,7 @@ class Adam(FirstOrder):
     def _means(self) -> tuple[str, ...]:
         return "first", "second"
 
-    def _move(self, state: Descent) -> Tensor:
+    def _move(self, theta: Tensor, state: Descent) -> Tensor:
         taken, gradient = state.iteration + 1, state.gradient
         part = gradient * (1 - self.beta1)
         first = state.means["first"].mul_(self.beta1).add_(part)

@@ -16,18 +16,20 @@ class SGD(FirstOrder):
 
     label = "SGD"
     momentum: float = setting(0.0, "share of the last move that is kept")
+    decay: float = setting(0.0, "weight decay: times theta, it is added to the gradient")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._require("decay", least=0)
         if not 0 <= self.momentum < 1:
             raise BadRequest(f"The momentum of SGD lies from 0 to below 1, got {self.momentum!r}.")
 
     def _means(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
-    def _move(self, state: Descent) -> Tensor:
-        moved = state.gradient
+    def _move(self, theta: Tensor, state: Descent) -> Tensor:
+        moved = state.gradient + theta * self.decay if self.decay else state.gradient
         if self.momentum:
-            moved = state.means["velocity"] * self.momentum + state.gradient
+            moved = state.means["velocity"] * self.momentum + moved
             state.means = {"velocity": moved}
         return moved * column(self.rates(state), moved)

@@ -5,11 +5,12 @@ from sciml_backend.run import BadRequest, Status
 from sciml_backend.strategies.sgd import SGD
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize(("momentum", "decay"), [(0.0, 0.0), (0.9, 0.0), (0.9, 0.1)])
 @pytest.mark.parametrize("schedule", ["cosine", "constant", "exponential"])
-def test_follows_torch_in_every_row(make_rows, momentum, schedule):
+def test_follows_torch_in_every_row(make_rows, momentum, decay, schedule):
     objective = make_rows(3, torch.float64)
-    strategy, theta = SGD(steps=30, rate=1e-4, schedule=schedule, momentum=momentum), objective.start()
+    strategy = SGD(steps=30, rate=1e-4, schedule=schedule, momentum=momentum, decay=decay)
+    theta = objective.start()
     state = strategy.init(objective, theta)
     for _ in range(30):
         step = strategy.step(objective, theta, state)
@@ -17,7 +18,7 @@ def test_follows_torch_in_every_row(make_rows, momentum, schedule):
     assert step.status == [Status.BUDGET_SPENT] * 3
     for row in range(3):
         own = objective.start()[row].requires_grad_()
-        optimiser = torch.optim.SGD([own], lr=1e-4, momentum=momentum)
+        optimiser = torch.optim.SGD([own], lr=1e-4, momentum=momentum, weight_decay=decay)
         falls = {
             "cosine": torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=30),
             "exponential": torch.optim.lr_scheduler.ExponentialLR(optimiser, gamma=0.01 ** (1 / 30)),

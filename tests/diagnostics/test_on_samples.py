@@ -1,0 +1,161 @@
+"""The diagnostics on losses over samples: neural operators and residual networks, tiny and large."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from sciml_backend import memory, sweep
+from sciml_backend.diagnostics.basin_jumps import BasinJumps
+from sciml_backend.problems.digits import Digits
+from sciml_backend.problems.poisson_2d import Poisson2D
+from sciml_backend.run import BadRequest, MapName, RunSpec
+
+FNO: dict[str, Any] = {"map": "fno/poisson_2d/adam", "coefficients": {"K": [1.0]}, "settings": {"grid": 32}}
+RESNET: dict[str, Any] = {"map": "resnet/digits/sgd", "coefficients": {"replaced": [0.5]}, "settings": {}}
+TINY = {"fno": {"modes": 2, "width": 2, "layers": 2, "projection": 3}, "resnet": {"width": 1}}
+LARGE = {"fno": {"modes": 8}, "resnet": {"width": 8}}
+N, SEEN = 6, 4
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATLAS_DATA", str(tmp_path_factory.getbasetemp() / "samples"))
+
+
+def planned(kind: dict[str, Any], sizes: dict[str, Any], **settings: Any) -> RunSpec:
+    name = MapName.parse(kind["map"])
+    (spec,) = sweep.plan(
+        name,
+        coefficients=kind["coefficients"],
+        data=[N],
+        model=sizes[name.family],
+        settings=kind["settings"] | settings,
+    )
+    return spec
+
+
+def weights(spec: RunSpec) -> Tensor:
+    """Initial weights, moved a little so that no layer is at a special point."""
+    theta = sweep.initial_weights([spec])[0]
+    return theta + 0.02 * torch.randn(theta.shape, generator=torch.Generator().manual_seed(0))
+
+
+def diagnosed(spec: RunSpec, kind: str, **settings: Any) -> Any:
+    return sweep.diagnose(
+        spec, kind, theta_initial=None, theta_final=sweep.to_bytes(weights(spec)), settings={"data": SEEN} | settings
+    )
+
+
+def by_hand(spec: RunSpec, theta: Tensor) -> Any:
+    """The loss of the first samples, or of some at equal distances, as a function of weights (P,), in float64."""
+    model = sweep.model_of(spec)
+    if spec.family == "fno":
+        samples = Poisson2D().samples(N, spec.coefficients, grid=32)
+        chosen = np.array([0, 1, 3, 4])  # 4 of 6
+        inputs, targets = (torch.as_tensor(part[chosen]).double() for part in (samples.inputs(), samples.targets))
+        return lambda t: (model.apply(t[None], inputs)[0] - targets).square().mean()
+    found = Digits().labelled(N, spec.coefficients)
+    images, labels = torch.as_tensor(found.images).double(), torch.as_tensor(found.classes)
+    held = model.statistics(theta, images)  # type: ignore[attr-defined]
+    return lambda t: cross_entropy(model.scores(t, images[:SEEN], held), labels[:SEEN])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", [FNO, RESNET], ids=["fno", "resnet"])
+def test_curvature_of_a_subset_is_that_of_the_dense_hessian(kind: dict[str, Any]) -> None:
+    spec = planned(kind, TINY)
+    theta = weights(spec).double()
+    loss = by_hand(spec, theta)
+    dense = torch.func.jacrev(torch.func.grad(loss), chunk_size=256)(theta)
+    exact = torch.linalg.eigvalsh(dense)
+    found = diagnosed(spec, "hessian_extremes")
+    n = found.numbers
+    assert found.settings["data"] == SEEN
+    assert n["lambda_max"] == pytest.approx(float(exact[-1]), rel=1e-6)
+    assert abs(n["lambda_min"] - float(exact[0])) <= n["lambda_min_residual"] + 1e-6 * float(exact[-1])
+    assert abs(n["trace"] - float(dense.trace())) < 4 * n["trace_error"] + 1e-6 * float(exact[-1])
+    assert n.get("published_scale") == (1024 if spec.family == "fno" else None)
+    density = diagnosed(spec, "spectrum", steps=30, probes=2)
+    assert density.numbers["lambda_max_initial"] != density.numbers["lambda_max_final"]
+    assert density.numbers["lambda_max_final"] == pytest.approx(float(exact[-1]), rel=1e-4)
+    first = float((density.arrays["nodes_final"] * density.arrays["weights_final"]).sum(1).mean())
+    assert abs(first * len(exact) - float(dense.trace())) < 4 * float(dense.norm())  # of two start vectors
+    plane = diagnosed(spec, "landscape", points=3, steps=30)
+    assert plane.numbers["loss"] == pytest.approx(float(loss(theta)), rel=1e-6)
+    assert plane.numbers["curvature_first"] == pytest.approx(float(exact[exact.abs().argmax()]), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", [FNO, RESNET], ids=["fno", "resnet"])
+def test_large_networks_are_measured_in_float32_with_few_vectors(kind: dict[str, Any]) -> None:
+    spec = planned(kind, LARGE)
+    theta = weights(spec)
+    assert theta.numel() > 100_000
+    found = diagnosed(spec, "hessian_extremes", steps=12, samples=2)
+    n, vector = found.numbers, torch.as_tensor(found.arrays["eigenvectors"][:1])
+    assert vector.dtype == torch.float32
+    exact = sweep.objective_of([spec], dtype="float64").subset(SEEN)
+    product = exact.hessian_times(theta.double()[None], vector.double())
+    largest = float(found.arrays["eigenvalues"][0])
+    off = float((product - largest * vector.double()).norm())
+    assert off < 1.5 * n["lambda_max_residual"] + 2e-3 * abs(largest)  # the residual is measured, noise and all
+    density = diagnosed(spec, "spectrum", data=1, steps=100, probes=2)
+    assert density.arrays["nodes_final"].shape == (2, 30) and np.isfinite(density.arrays["density_final"]).all()
+    plane = diagnosed(spec, "landscape", points=3, steps=3)
+    assert np.isfinite(plane.arrays["log10_loss"]).all() and plane.arrays["log10_loss"].shape == (3, 3)
+
+
+@pytest.mark.parametrize("kind", ["hessian_extremes", "spectrum", "landscape", "sharpening"])
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_computed(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = planned(RESNET, LARGE, steps=1)
+    monkeypatch.setattr(memory, "free", lambda device: 4_000_000)
+    with pytest.raises(BadRequest, match="more than half of the 0.0 GiB that are free"):
+        diagnosed(spec, kind)
+
+
+@pytest.mark.parametrize("kind", [FNO, RESNET], ids=["fno", "resnet"])
+def test_sharpening_follows_a_large_network(kind: dict[str, Any]) -> None:
+    spec = planned(kind, LARGE, steps=1, batch=SEEN)
+    ((record,),) = list(sweep.train([spec]))
+    found = sweep.diagnose(
+        spec,
+        "sharpening",
+        theta_initial=None,
+        theta_final=record.theta_final or b"",
+        settings={"data": 1, "points": 2, "steps": 2},
+    )
+    assert found.numbers["reproduced"] == 1 and np.isfinite(found.arrays["lambda_max"]).all()
+
+
+def test_basin_jumps_are_steps_of_plain_sgd() -> None:
+    spec = planned(RESNET, TINY)
+    found = diagnosed_jumps(spec, iterations=20, batch=2)
+    objective, theta = sweep.objective_of([spec], dtype="float64"), weights(spec).double()[None]
+    for number in range(20):
+        loss, gradient = objective.minibatch(number, 2).value_and_gradient(theta)
+        moved = theta - 0.1 * gradient
+        assert found.arrays["length"][number] == pytest.approx(float((moved - theta).norm()), rel=1e-9)
+        assert found.arrays["loss"][number] == pytest.approx(float(loss[0]))
+        theta = moved
+    inverse = 1 / found.arrays["length"]
+    own = inverse[inverse >= found.numbers["lowest"] * (1 - 1e-12)]
+    assert found.numbers["alpha"] == pytest.approx(1 + len(own) / np.log(own / own.min()).sum())
+    assert found.numbers["longest"] == found.arrays["length"].max()
+
+
+def diagnosed_jumps(spec: RunSpec, **settings: Any) -> Any:
+    theta = sweep.to_bytes(weights(spec))
+    return sweep.diagnose(spec, "basin_jumps", theta_initial=None, theta_final=theta, settings=settings)
+
+
+def test_jumps_that_cannot_be_are_refused() -> None:
+    with pytest.raises(BadRequest, match="rate must be positive"):
+        BasinJumps(rate=0.0)
+    with pytest.raises(BadRequest, match="take a smaller one"):
+        diagnosed_jumps(planned(FNO, TINY), rate=1e200, iterations=10)
