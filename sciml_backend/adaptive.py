@@ -83,10 +83,11 @@ class Adaptive(Outer[Stance]):
     def _balanced(self, objective: Posable, theta: Tensor, context: Stance) -> dict[str, Tensor]:
         first, *others = context.weight
         weight, residuals = dict(context.weight), objective.residuals(theta)
+        counts = {term: there.sum(1, keepdim=True) for term, there in objective.present(residuals).items()}
 
         def gradient(term: str) -> Tensor:
             r = residuals[term]
-            return objective.residual_vjp(theta, {term: 2 * r / r.shape[1]})
+            return objective.residual_vjp(theta, {term: 2 * r / counts[term].to(r)})
 
         largest = norms(gradient(first))[0].cpu()
         for term in others:

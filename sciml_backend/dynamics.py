@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from sciml_backend.problem import Problem
+from sciml_backend.run import BadRequest
 
 Array = NDArray[np.float64]
 TOLERANCES = {"rtol": 1e-10, "atol": 1e-12}
@@ -54,6 +55,11 @@ class Dynamics(Problem):
     @abstractmethod
     def field(self, state: Any, c: Mapping[str, Any]) -> Any:
         """x' at states (…, d), as (…, d); numbers of numpy or of torch, coefficients to match (…, 1)."""
+
+    def check_data(self, n: int) -> None:
+        if n == 1:
+            raise BadRequest(f"{self.data_name} must be at least 2, to go from one point to the next, got {n}.")
+        super().check_data(n)
 
     def trajectory(self, n: int, c: Mapping[str, float], *, start: tuple[float, ...]) -> Array:
         """The first n points from ``start``, (n, d), by ``scipy.integrate.solve_ivp``; exact to 1e-9."""

@@ -169,7 +169,7 @@ FAMILIES = {
                 *("newton", "saddle_free_newton", "trust_region", "gauss_newton"),
             ),
             ragged=True,
-            rows=256,
+            rows=64,
             metrics=OF_TRAJECTORIES,
         ),
         Family(
@@ -193,7 +193,7 @@ FAMILIES = {
                 *("newton", "saddle_free_newton", "trust_region", "gauss_newton"),
             ),
             ragged=True,
-            rows=256,
+            rows=64,
             metrics=OF_TRAJECTORIES,
         ),
         Family(
@@ -218,7 +218,7 @@ FAMILIES = {
             model_settings={"modes": 20, "width": 64, "projection": 128, "second_projection": 64},
             strategy_settings={
                 "adam": DRAWN,
-                "lbfgs": {"max_epochs": 1, "epoch_iterations": 10_000, "epoch_evaluations": 12_500},
+                "lbfgs": {"history": 50, "max_epochs": 500},
                 "alm": {
                     **ADAM_WITHIN,
                     **{"inner.steps": 500, "inner.rate": 1e-4, "inner.schedule": "cosine"},
@@ -227,7 +227,7 @@ FAMILIES = {
                 "cl": {**ADAM_WITHIN, "lessons": 90},
                 "nncg": {
                     **{f"adam.{name}": value for name, value in DRAWN.items()},
-                    **{"lbfgs.max_epochs": 1, "lbfgs.epoch_iterations": 1000, "lbfgs.epoch_evaluations": 1250},
+                    **{"lbfgs.history": 50, "lbfgs.max_epochs": 50},
                     **{"steps": 100, "rank": 4},
                 },
             },
@@ -239,10 +239,10 @@ FAMILIES = {
                     loss={"grid": 31},
                     strategies={
                         "adam": {"steps": 2000},
-                        "lbfgs": {"epoch_iterations": 1000, "epoch_evaluations": 1250},
+                        "lbfgs": {"max_epochs": 50},
                         "alm": {"iterations": 40, "inner.steps": 50, "inner.rate": 1e-3},
                         "cl": {"lessons": 9, "inner.steps": 200},
-                        "nncg": {"adam.steps": 1000, "lbfgs.epoch_iterations": 200, "lbfgs.epoch_evaluations": 250},
+                        "nncg": {"adam.steps": 1000, "lbfgs.max_epochs": 10},
                     },
                 )
             },

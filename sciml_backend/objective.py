@@ -30,6 +30,8 @@ class Objective(ABC):
     """A loss over (B, P), in one precision on one device."""
 
     label: ClassVar[str]
+    mean_squares: ClassVar[bool] = True
+    """Whether the loss is the sum of its terms' mean squares."""
     kernel_name: ClassVar[str] = ""
     """The hand-written kernel that computes it on a CPU where it can, as ``kernels`` names it."""
     loss: ClassVar[type[Loss]] = Loss
@@ -162,6 +164,10 @@ class Objective(ABC):
     @abstractmethod
     def residuals(self, theta: Tensor) -> dict[str, Tensor]:
         """Every term's residuals by name, each (B, n)."""
+
+    def present(self, residuals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Which entries of the residuals (B, n) are there, by term, where shorter rows are padded: all, unless told."""
+        return {name: torch.ones_like(r, dtype=torch.bool) for name, r in residuals.items()}
 
     @abstractmethod
     def residual_jvp(self, theta: Tensor, v: Tensor) -> dict[str, Tensor]:

@@ -61,7 +61,10 @@ def plan(
     axes = axes_of(name)
     chosen: dict[str, Sequence[float]] = {problem.axis.name: axes.x, **{k: (v,) for k, v in said.coefficients.items()}}
     chosen |= {k: tuple(v) for k, v in (coefficients or {}).items()}
-    own_settings = _checked_settings(family, name.strategy, problem, {**said.settings, **(settings or {})})
+    asked = family.strategy_settings.get(name.strategy, {})
+    for more in (said.settings, settings or {}):
+        asked = overlaid(name.strategy, asked, more)
+    own_settings = _checked_settings(family, name.strategy, problem, asked)
     model_settings = _model_settings(family, problem, {**said.model, **(model or {})}, own_settings)
     _check_size(family, name.strategy, problem, model_settings, own_settings)
     plugin = catalog.plugin_of(name.problem, name.strategy)
@@ -129,12 +132,18 @@ def _from_variant(variant: str, family: Family, problem: Problem, strategy: str)
         ]
         owner = next((pair for pair in owners if key in pair[0]), None)
         try:
-            owner[1][key] = _typed(text, owner[0][key])  # type: ignore[index]
+            value = _typed(text, owner[0][key])  # type: ignore[index]
         except (KeyError, TypeError, ValueError):
             raise BadRequest(
                 f"The variant {variant!r} cannot be read at {token!r}; it is float64, NAME=VALUE of a setting "
                 "(nu=5.0), or several joined by commas. A hash cannot be read back: give the settings themselves."
             ) from None
+        if owner and owner[1] is said.settings:
+            usual = {**family.strategy_settings.get(strategy, {}), **said.settings}
+            left = overlaid(strategy, usual, {key: value})
+            said.settings = {k: v for k, v in left.items() if k in said.settings or k == key}
+        elif owner:
+            owner[1][key] = value
     return said
 
 
@@ -254,11 +263,14 @@ def _check_size(
 def _named(spec: RunSpec) -> tuple[str, dict[str, Setting]]:
     """The family's named variant that a run is of, and what that sets; nothing when it is of none."""
     family = catalog.family(spec.family)
-    usual = {**known_of_model(family), **family.settings(spec.strategy)}
+    defaults_of = {**known_of_model(family), **family.settings(spec.strategy)}
     chosen = {**spec.model, **spec.settings}
+    whole = {name: value for name, value in spec.settings.items() if "." not in name}
     for name, variant in family.variants.items():
-        sets = {**variant.model, **variant.settings(spec.strategy)}
-        if all(chosen.get(k, usual.get(k)) == v for k, v in sets.items()):
+        own = variant.settings(spec.strategy)
+        left = overlaid(spec.strategy, {**family.strategy_settings.get(spec.strategy, {}), **own}, whole)
+        sets = {**variant.model, **{k: v for k, v in own.items() if k in left}}
+        if all(chosen.get(k, defaults_of.get(k)) == v for k, v in sets.items()):
             return name, sets
     return "", {}
 

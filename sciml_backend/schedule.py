@@ -37,7 +37,10 @@ def usually(
 ) -> dict[str, Known]:
     """The same, with other defaults."""
     found = settings_of(identifier, overlaid(identifier, usual, given or {}))
-    still = overlaid(identifier, usual, {name: value for name, value in (given or {}).items() if _is_part(name, usual)})
+    parts = {name: value for name, value in (given or {}).items() if _is_part(name, usual)}
+    kept = overlaid(identifier, usual, parts)
+    still = {name: usual[name] for name in kept if name in usual}
+    still |= {name: settings_of(identifier)[name].default for name in parts if name not in usual}
     return {name: replace(k, default=still.get(name, k.default)) for name, k in found.items()}
 
 

@@ -82,6 +82,10 @@ class Posable(Minimisable, Protocol):
         """Every term's residuals at theta (B, P) by name, each (B, n)."""
         ...
 
+    def present(self, residuals: Mapping[str, Tensor], /) -> dict[str, Tensor]:
+        """Which entries of the residuals (B, n) are there, by term."""
+        ...
+
     def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor], /) -> Tensor:
         """Gradient (B, P) of the sum over terms of <w, residual>, w by name, each (B, n)."""
         ...

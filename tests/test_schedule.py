@@ -2,7 +2,7 @@
 
 import pytest
 
-from sciml_backend import catalog
+from sciml_backend import catalog, sweep
 from sciml_backend.plan import plan
 from sciml_backend.run import BadRequest, MapName
 from sciml_backend.schedule import build, settings_of
@@ -52,3 +52,38 @@ def test_what_is_unknown_or_impossible_is_refused():
     ):
         with pytest.raises(BadRequest, match=words):
             plan(name, data=[100], settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "usual", "other"),
+    [
+        ("node/pendulum/cl", "lbfgs", "adam"),
+        ("pinode/pendulum/alm", "lbfgs", "adam"),
+        ("pino/darcy/cl", "adam", "lbfgs"),
+        ("pino/darcy/alm", "adam", "sgd"),
+        ("pino/darcy/cl@coarse", "adam", "lbfgs"),
+        ("pino/darcy/alm@coarse", "adam", "sgd"),
+    ],
+)
+def test_what_a_family_sets_of_a_part_goes_when_another_part_is_asked_for(name, usual, other):
+    asked = MapName.parse(name)
+    axis = catalog.problem(asked.problem).axis.name
+    one = {"coefficients": {axis: [2.0]}, "data": [20]}
+    (plain,) = plan(asked, **one)
+    (same,) = plan(asked, **one, settings={"inner": usual})
+    (changed,) = plan(asked, **one, settings={"inner": other})
+    held = [sweep.schedule_of(spec)[-1].inner for spec in (plain, same, changed)]
+    assert [type(part).__module__.rpartition(".")[2] for part in held] == [usual, usual, other]
+    assert plain.cell_id == same.cell_id != changed.cell_id
+    (again,) = plan(changed.map, **one)
+    assert again.cell_id == changed.cell_id
+    setting = "inner.history" if other == "lbfgs" else "inner.rate"
+    (finer,) = plan(asked, **one, settings={"inner": other, setting: 7 if other == "lbfgs" else 0.02})
+    assert finer.settings[setting] and plan(finer.map, **one)[0].cell_id == finer.cell_id
+
+
+@pytest.mark.parametrize("strategy", ["adam", "lbfgs", "alm", "cl", "nncg"])
+def test_a_coarse_operator_fits_into_16_gib(strategy):
+    (spec,) = plan(MapName("pino", "darcy", strategy, "coarse"), coefficients={"r": [2.0]}, data=[20])
+    vectors = max(phase.vectors for phase in sweep.schedule_of(spec))
+    assert vectors * sweep.model_of(spec).parameters * 4 < 16 * 2**30

@@ -18,7 +18,10 @@ def run(task: Task, *, report: Report, should_stop: Callable[[], bool]) -> None:
     try:
         weights = spool.read_weights(cell.cell_id)
     except BadRequest:
-        ((record,),) = sweep.train([cell], device=device)
+        done = list(sweep.train([cell], device=device, should_stop=should_stop))
+        if not done:
+            return
+        ((record,),) = done
         weights = spool.Weights(record.theta_initial, record.theta_final, cell.dtype)
     if weights.final is None:
         raise BadRequest(f"Training cell {cell.cell_id} failed ({record.reason}), so there is nothing to examine.")

@@ -46,6 +46,7 @@ class NTK(Diagnostic):
 
     def compute(self, objective: Objective, *, theta_initial: Tensor, theta_final: Tensor) -> Finding:
         """Both ends on the same residuals; raises BadRequest where the Jacobians would not fit into memory."""
+        self.require(objective.mean_squares, "the loss of this run is no mean of squares, so it has no such kernel.")
         ends = {"initial": theta_initial, "final": theta_final}
         for theta in ends.values():
             require_finite(theta)
@@ -66,8 +67,9 @@ class NTK(Diagnostic):
     def _chosen(self, objective: Objective, theta: Tensor) -> dict[str, Tensor]:
         """Which residuals of each term are taken, in ascending order."""
         generator = torch.Generator().manual_seed(self.seed)
-        sizes = {name: r.shape[1] for name, r in objective.residuals(theta[None]).items()}
-        drawn = {name: torch.randperm(n, generator=generator)[: self.points] for name, n in sizes.items()}
+        there = objective.present(objective.residuals(theta[None]))
+        real = {name: every[0].nonzero()[:, 0].cpu() for name, every in there.items()}
+        drawn = {name: at[torch.randperm(len(at), generator=generator)[: self.points]] for name, at in real.items()}
         return {name: index.sort().values for name, index in drawn.items()}
 
     def _require_memory(self, residuals: int, theta: Tensor) -> None:

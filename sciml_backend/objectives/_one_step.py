@@ -10,7 +10,7 @@ Rows have trajectories of different lengths: shorter ones are padded with sample
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self, cast
@@ -275,6 +275,7 @@ class OneStep(Objective):
         return other
 
     def minibatch(self, number: int, size: int) -> Self:
+        size = min(size, int((self._samples.share > 0).sum(1).max()))
         if size not in self._batches:
             self._batches[size] = Batches.of(self._samples, size)
         return self._with(self._batches[size].turn(number))
@@ -357,10 +358,40 @@ class OneStep(Objective):
 
     def differentiable_value(self, theta: Tensor) -> Tensor:
         own = self._for(theta)
-        residual = torch.where(own._samples.share[:, None, None] > 0, own._residual(theta), 0.0)
-        value = (residual.square() * own._shares()[:, :, None]).sum((1, 2, 3))
-        linear = own._linears()
+        return torch.cat([one._value_of(part) for one, part in own._alone(theta)])
+
+    def _alone(self, theta: Tensor) -> Iterator[tuple[Self, Tensor]]:
+        """Every row by itself, no longer than it is: the last bits of a sum depend on how long it is."""
+        for row, part in enumerate(theta.split(1)):
+            one = self.rows([row]) if self.runs > 1 else self
+            count = int((one._samples.share > 0).sum())
+            yield one._shortened(-(-count // MULTIPLE) * MULTIPLE), part
+
+    def _shortened(self, length: int) -> Self:
+        """The same with so many samples, padded ones included."""
+        if length == self._samples.x.shape[2]:
+            return self
+        x, target, share = (part[..., :length] for part in vars(self._samples).values())
+        other = self._with(Samples(x, target, share))
+        m = x.shape[1]
+        other._multipliers = {
+            term: part.unflatten(1, (m, -1))[..., :length].flatten(1) for term, part in self._multipliers.items()
+        }
+        return other
+
+    def _value_of(self, theta: Tensor) -> Tensor:
+        residual = torch.where(self._samples.share[:, None, None] > 0, self._residual(theta), 0.0)
+        value = (residual.square() * self._shares()[:, :, None]).sum((1, 2, 3))
+        linear = self._linears()
         return value if linear is None else value + (residual * linear).sum((1, 2, 3))
+
+    def _residuals_by_torch(self, theta: Tensor) -> Tensor:
+        """All residuals (B, K, m, S), every row by itself."""
+        length, rows = self._samples.x.shape[2], []
+        for one, part in self._alone(theta):
+            found = one._residual(part)
+            rows.append(torch.nn.functional.pad(found, (0, length - found.shape[-1])))
+        return torch.cat(rows)
 
     def value_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         if self._steps_fused:
@@ -456,8 +487,12 @@ class OneStep(Objective):
             self._called(theta, residual=found)
         else:
             with torch.no_grad():
-                found = own._residual(theta)
+                found = own._residuals_by_torch(theta)
         return own._by_term(found)
+
+    def present(self, residuals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        there = (self._samples.share > 0)[:, None].expand(-1, self._samples.x.shape[1], -1).flatten(1)
+        return {term: there.expand(len(r), -1) for term, r in residuals.items()}
 
     def _by_term(self, parts: Tensor) -> dict[str, Tensor]:
         """(B, K, m, S) as (B, m S) by term, padded samples zero."""
@@ -466,7 +501,7 @@ class OneStep(Objective):
 
     def residual_jvp(self, theta: Tensor, v: Tensor) -> dict[str, Tensor]:
         own = self._for(theta)
-        return own._by_term(torch.func.jvp(own._residual, (theta.detach(),), (v,))[1])
+        return own._by_term(torch.func.jvp(own._residuals_by_torch, (theta.detach(),), (v,))[1])
 
     def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor]) -> Tensor:
         own = self._for(theta)
@@ -478,7 +513,7 @@ class OneStep(Objective):
             self._called(theta, gradient=gradient, cotangent=cotangent)
             return gradient
         leaf = theta.detach().requires_grad_()
-        return torch.autograd.grad((own._residual(leaf) * cotangent).sum(), leaf)[0]
+        return torch.autograd.grad((own._residuals_by_torch(leaf) * cotangent).sum(), leaf)[0]
 
     # -- against the trajectory ------------------------------------------------------------------------------------
 

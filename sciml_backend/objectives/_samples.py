@@ -27,6 +27,8 @@ from sciml_backend.strategy import Difficulty
 
 PIECE = 8
 """Samples that are differentiated twice at a time."""
+SETS = 2
+"""Sets that are kept beside two for each run."""
 KEPT = 512 * 2**20
 """Bytes up to which a set's inputs are made once; those of a larger one are made batch by batch."""
 
@@ -215,6 +217,8 @@ class OnSamples(Objective):
         run = self.specs[row]
         key = (split, *sorted(run.coefficients.items()), run.data_seed)
         if key not in self._sets:
+            while len(self._sets) >= SETS + 2 * self.runs:  # a curriculum brings ever new ones
+                self._sets.pop(next(iter(self._sets)))
             n = self.n if split == "train" else self.problem.grids[self.side]
             samples = self.problem.samples(n, run.coefficients, split=split, grid=self.side, data_seed=run.data_seed)
             beside = self._beside(self.problem, run, self.chosen_loss) if split == "train" else {}

@@ -44,6 +44,7 @@ class SolutionsAndPhysics(OnSamples):
     label = "Solutions and equation"
     loss = WithEquation
     norms = True
+    mean_squares = False
     weight = {"data": 5.0}
 
     @classmethod

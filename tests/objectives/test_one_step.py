@@ -9,6 +9,7 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from sciml_backend import catalog, sweep
+from sciml_backend.diagnostics.ntk import NTK, residual_jacobian
 from sciml_backend.run import BadRequest, MapName, RunSpec
 
 C = [2.0, 8.0]
@@ -161,6 +162,36 @@ def test_a_run_of_any_strategy_is_the_same_bits_alone_and_in_a_batch(strategy: s
         assert alone.train_loss and alone.theta_final == together[spec.cell_id].theta_final, alone.reason
 
 
+@pytest.mark.parametrize(
+    "settings", [{"horizon": "whole"}, {"integrator": "rk4"}, {"weighting": "adaptive", "rounds": 3}], ids=str
+)
+def test_a_row_has_the_same_bits_beside_longer_ones_by_plain_torch_too(settings: dict) -> None:
+    adapted = {"round_iterations": 4} if "weighting" in settings else {}
+    short = {"max_epochs": 1, "epoch_iterations": 6, **adapted, **settings}
+    specs = planned("pinode", data=(20, 45, 69), seeds=(0,), settings=short)
+    together = {r.spec.cell_id: r for done in sweep.train(specs) for r in done}
+    for spec in specs[:4]:
+        ((alone,),) = list(sweep.train([spec]))
+        assert alone.theta_final and alone.theta_final == together[spec.cell_id].theta_final, alone.reason
+
+
+def test_the_tangent_kernel_knows_padding_from_residuals() -> None:
+    """With all residuals chosen the loss is their sum of squares, and its Gauss-Newton matrix 2 JᵀJ."""
+    (spec,) = planned("node", data=(20,), seeds=(0,), model={"width": 5, "depth": 1})[:1]
+    objective, theta = made([spec], fused=True)
+    residuals = objective.residuals(theta)
+    assert residuals["data"].shape == (1, 32 * 3) and objective.present(residuals)["data"].sum() == 19 * 3
+    jacobian = residual_jacobian(objective, theta[0], NTK(points=1000)._chosen(objective, theta[0]))
+    assert jacobian.shape[0] == 19 * 3
+    assert torch.allclose(2 * jacobian.T @ jacobian, objective.gauss_newton(theta)[0], atol=1e-10)
+
+
+def test_a_growing_batch_ends_with_all_samples() -> None:
+    specs = planned("node", data=(20, 75), seeds=(0,))
+    objective, theta = made(specs, fused=True)
+    assert torch.allclose(objective.minibatch(5, 10**9).value(theta), objective.value(theta), rtol=1e-12)
+
+
 @pytest.mark.parametrize("integrator", ["euler", "midpoint", "rk4"])
 def test_a_rollout_is_one_of_its_method(integrator: str) -> None:
     specs = planned("node", data=(30,), seeds=(0,), settings={"integrator": integrator, "horizon": "whole"})
@@ -220,5 +251,7 @@ def test_what_cannot_be_is_refused() -> None:
         planned("pinode", settings={"state": "sphere"})
     with pytest.raises(BadRequest, match="NODE is not trained by ropinn here; it is by sgd, adam"):
         planned("node", strategy="ropinn")
+    with pytest.raises(BadRequest, match="N_t must be at least 2"):
+        planned("node", data=(1,))
     with pytest.raises(BadRequest, match="one term only"):
         planned("node", settings={"weighting": "adaptive"})

@@ -44,6 +44,9 @@ class Terms:
         }
         return replace(self, coefficient=np.asarray(coefficient), **merged)
 
+    def present(self, residuals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: torch.ones_like(r, dtype=torch.bool) for name, r in residuals.items()}
+
     def minibatch(self, number: int, size: int) -> Terms:
         points = self.points["interior"]
         if size >= len(points):
