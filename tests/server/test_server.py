@@ -21,7 +21,7 @@ from sciml_backend.run import Curve, RunRecord, RunSpec, Status
 from sciml_backend.store.connection import Store
 from sciml_backend.store.spool import write_runs
 
-PAGES = ("", "cell", "jobs", "methods")
+PAGES = ("", "compare", "families", "cell", "jobs", "methods")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,8 @@ def test_every_page_runs_without_an_error_and_without_torch_in_the_process(serve
 
 def test_a_page_opened_first_on_a_fresh_server_comes_through_the_frame(serve, visit):
     (navigation, *_) = visit(serve(), "jobs").of("navigation")
-    assert [page.page_name for page in navigation.app_pages] == ["Regime map", "Compare", "Cell", "Jobs", "Methods"]
+    names = [page.page_name for page in navigation.app_pages]
+    assert names == ["Regime map", "Compare", "Families", "Cell", "Jobs", "Methods"]
     assert navigation.position == Navigation.Position.TOP  # pages found in a folder would go to the sidebar
 
 
