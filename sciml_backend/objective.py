@@ -86,6 +86,14 @@ class Objective(ABC):
     def rows(self, index: Index) -> Self:
         """The same objective for these runs only, in this order."""
 
+    def _for(self, theta: Tensor) -> Self:
+        """The same objective for as many rows as theta has."""
+        if len(theta) == self.runs:
+            return self
+        if self.runs != 1:
+            raise ValueError(f"This objective is for {self.runs} runs, got theta with {len(theta)} rows.")
+        return self.rows([0] * len(theta))
+
     def repeated(self, row: int, times: int) -> Self:
         """The same objective for a row of weights so many times; what was built for one run has only that one."""
         return self.rows([row if self.runs > 1 else 0] * times)

@@ -324,14 +324,6 @@ class OneStep(Objective):
             self._linear = torch.stack(spread, 1) * self._samples.share[:, None, None]
         return self._linear
 
-    def _for(self, theta: Tensor) -> Self:
-        """The same objective for as many rows as theta has."""
-        if len(theta) == self.runs:
-            return self
-        if self.runs != 1:
-            raise ValueError(f"This objective is for {self.runs} runs, got theta with {len(theta)} rows.")
-        return self.rows([0] * len(theta))
-
     def _residual(self, theta: Tensor) -> Tensor:
         """All residuals (B, K, m, S) by torch operations."""
         x, target, loss = self._samples.x, self._samples.target, self.source.loss

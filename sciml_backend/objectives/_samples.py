@@ -19,11 +19,11 @@ from torch import Tensor
 
 from sciml_backend.kernels import build
 from sciml_backend.loss import Loss
-from sciml_backend.model import Block, OperatorModel, Share, Stepper
-from sciml_backend.objective import Index, Objective, product_by_gradients
+from sciml_backend.model import OperatorModel, Share, Stepper
+from sciml_backend.objective import Index, product_by_gradients
+from sciml_backend.objectives._of_runs import OfRuns
 from sciml_backend.run import BadRequest, RunSpec, setting
 from sciml_backend.solution_operator import Samples, SolutionOperator
-from sciml_backend.strategy import Difficulty
 
 PIECE = 8
 """Samples that are differentiated twice at a time."""
@@ -81,9 +81,11 @@ class Set:
         return self._on(self.beside[name][chosen])
 
 
-class OnSamples(Objective):
+class OnSamples(OfRuns):
     """The loss of runs that share problem, model, amount of data and precision; each has its own training set."""
 
+    problem: SolutionOperator
+    model: OperatorModel
     loss: ClassVar[type[Loss]] = OnGrid
     kernel_name = "fourier_operator"
     norms: ClassVar[bool] = False
@@ -147,14 +149,6 @@ class OnSamples(Objective):
         self._twin: list[OnSamples] = []
 
     @property
-    def runs(self) -> int:  # type: ignore[override]
-        return len(self.specs)
-
-    @property
-    def layout(self) -> tuple[Block, ...]:
-        return self.model.layout
-
-    @property
     def kernel(self) -> str:  # type: ignore[override]
         return build.version(self.kernel_name) if self._stepper.fused else "torch"
 
@@ -162,18 +156,10 @@ class OnSamples(Objective):
     def chunk(self) -> int:  # type: ignore[override]
         return self._stepper.samples
 
-    @property
-    def difficulty(self) -> Difficulty:
-        axis = self.problem.axis
-        values = np.array([run.coefficients[axis.name] for run in self.specs])
-        return Difficulty(axis.name, max(axis.axis), values, axis.easiest)
-
     # -- which runs and samples -------------------------------------------------------------------------------------
 
     def rows(self, index: Index) -> Self:
-        chosen = np.asarray(index)
-        other = copy(self)  # sets and the network's memory are shared
-        other.specs = [self.specs[row] for row in chosen]
+        chosen, other = np.asarray(index), self._picked(index)  # sets and the network's memory are shared
         for given in ("_weights", "_multipliers"):
             kept = {k: v[torch.as_tensor(chosen, device=v.device)] for k, v in getattr(self, given).items()}
             setattr(other, given, kept)
@@ -185,12 +171,7 @@ class OnSamples(Objective):
         """
         if unknown := context.keys() - {"coefficients", "points", "weights", "multipliers"} or context.get("points"):
             raise TypeError(f"A loss over samples cannot be given other {', '.join(unknown)}.")
-        other = copy(self)
-        moved = context.get("coefficients", {})
-        other.specs = [
-            run.but(coefficients={**run.coefficients, **{name: float(v[row]) for name, v in moved.items()}})
-            for row, run in enumerate(self.specs)
-        ]
+        other = self._moved(context.get("coefficients", {}))
         other._weights = {**self._weights, **context.get("weights", {})}
         other._multipliers = {**self._multipliers, **context.get("multipliers", {})}
         return other
@@ -204,14 +185,6 @@ class OnSamples(Objective):
         """So many of the samples at equal distances: a set may be ordered."""
         samples = min(samples, self.n)
         return self._of(np.arange(samples) * self.n // samples)
-
-    def _for(self, theta: Tensor) -> Self:
-        """The same objective for as many rows as theta has."""
-        if len(theta) == self.runs:
-            return self
-        if self.runs != 1:
-            raise ValueError(f"This objective is for {self.runs} runs, got theta with {len(theta)} rows.")
-        return self.rows([0] * len(theta))
 
     def _set(self, row: int, *, split: str = "train") -> Set:
         run = self.specs[row]

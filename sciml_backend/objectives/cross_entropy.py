@@ -19,10 +19,10 @@ from torch.nn.functional import cross_entropy
 
 from sciml_backend.classification import Classification, Labelled
 from sciml_backend.loss import Loss
-from sciml_backend.model import Block, ImageModel, Statistics
-from sciml_backend.objective import Index, Objective
+from sciml_backend.model import ImageModel, Statistics
+from sciml_backend.objective import Index
+from sciml_backend.objectives._of_runs import OfRuns
 from sciml_backend.run import BadRequest, RunSpec
-from sciml_backend.strategy import Difficulty
 
 PIECE = 32
 """Images that are differentiated twice at a time."""
@@ -35,9 +35,11 @@ EPOCHS = 200
 TERM = "data"
 
 
-class CrossEntropy(Objective):
+class CrossEntropy(OfRuns):
     """Mean cross entropy with the labels; classifiers. The weight decay that training adds is the strategy's."""
 
+    problem: Classification
+    model: ImageModel
     label = "Cross entropy"
 
     # -- making one ---------------------------------------------------------------------------------------------------
@@ -82,40 +84,19 @@ class CrossEntropy(Objective):
         self._own_statistics = False
         self._weight: Tensor | None = None
 
-    @property
-    def runs(self) -> int:  # type: ignore[override]
-        return len(self.specs)
-
-    @property
-    def layout(self) -> tuple[Block, ...]:
-        return self.model.layout
-
-    @property
-    def difficulty(self) -> Difficulty:
-        axis = self.problem.axis
-        values = np.array([run.coefficients[axis.name] for run in self.specs])
-        return Difficulty(axis.name, max(axis.axis), values, axis.easiest)
-
     # -- which runs and images ----------------------------------------------------------------------------------------
 
     def rows(self, index: Index) -> Self:
-        chosen = np.asarray(index)
-        other = copy(self)  # images are shared
-        other.specs = [self.specs[row] for row in chosen]
+        other = self._picked(index)  # images are shared
         if self._weight is not None:
-            other._weight = self._weight[torch.as_tensor(chosen)]
+            other._weight = self._weight[torch.as_tensor(np.asarray(index))]
         return other
 
     def given(self, **context: Any) -> Self:
         """Other ``coefficients`` (by name, each (B,)), or the term's weight, ``weights`` (by term, (B,))."""
         if unknown := context.keys() - {"coefficients", "points", "weights"} or context.get("points"):
             raise TypeError(f"A cross entropy cannot be given other {', '.join(unknown)}.")
-        other = copy(self)
-        moved = context.get("coefficients", {})
-        other.specs = [
-            run.but(coefficients={**run.coefficients, **{name: float(v[row]) for name, v in moved.items()}})
-            for row, run in enumerate(self.specs)
-        ]
+        other = self._moved(context.get("coefficients", {}))
         other._weight = context.get("weights", {}).get(TERM, self._weight)
         return other
 
@@ -142,14 +123,6 @@ class CrossEntropy(Objective):
     def published_steps(self, batch: int) -> int:
         """All full batches of 200 epochs."""
         return EPOCHS * max(1, self.n // (batch or self.n))
-
-    def _for(self, theta: Tensor) -> Self:
-        """The same objective for as many rows as theta has."""
-        if len(theta) == self.runs:
-            return self
-        if self.runs != 1:
-            raise ValueError(f"This objective is for {self.runs} runs, got theta with {len(theta)} rows.")
-        return self.rows([0] * len(theta))
 
     def _key(self, row: int) -> Any:
         run = self.specs[row]
