@@ -85,6 +85,16 @@ AFTER_BOTH: Settings = {
     **{"rank": 10, "steps": 500},
 }
 """NNCG after Adam and L-BFGS."""
+BY_TRAJECTORIES: dict[str, Settings] = {
+    "adam": SAMPLES_IN_TURN,
+    "sgd": SAMPLES_IN_TURN,
+    "lbfgs": ONCE,
+    "nncg": AFTER_BOTH,
+    "cl": {"lessons": 59, **STAGE},
+}
+"""Vector fields, however they are told the truth."""
+OF_SECOND_ORDER = ("newton", "saddle_free_newton", "trust_region", "gauss_newton")
+"""Strategies for networks small enough for a dense Hessian."""
 
 OF_EQUATIONS = {
     "train_loss": "training loss: mean squares of the equation's residual, of the boundary and of the initial "
@@ -157,19 +167,10 @@ FAMILIES = {
             "a trajectory to the next one (Chen, Rubanova, Bettencourt and Duvenaud, 2018).",
             model_settings=VECTOR_FIELD,
             loss_settings={"state": "sphere"},
-            strategy_settings={
-                "adam": SAMPLES_IN_TURN,
-                "sgd": SAMPLES_IN_TURN,
-                "lbfgs": ONCE,
-                "nncg": AFTER_BOTH,
-                "cl": {"lessons": 59, **STAGE},
-            },
-            strategies=(
-                *("sgd", "adam", "lbfgs", "cl", "nncg", "hybrid"),
-                *("newton", "saddle_free_newton", "trust_region", "gauss_newton"),
-            ),
+            strategy_settings=BY_TRAJECTORIES,
+            strategies=("sgd", "adam", "lbfgs", "cl", "nncg", "hybrid", *OF_SECOND_ORDER),
             ragged=True,
-            rows=64,
+            rows=192,
             metrics=OF_TRAJECTORIES,
         ),
         Family(
@@ -181,17 +182,10 @@ FAMILIES = {
             "at the trajectory's points too.",
             model_settings=VECTOR_FIELD,
             strategy_settings={
-                "adam": SAMPLES_IN_TURN,
-                "sgd": SAMPLES_IN_TURN,
-                "lbfgs": ONCE,
+                **BY_TRAJECTORIES,
                 "alm": {"penalty": 1.0, "growth": 1.05, "objective": 10.0, "constrained": "physics", **STAGE},
-                "nncg": AFTER_BOTH,
-                "cl": {"lessons": 59, **STAGE},
             },
-            strategies=(
-                *("sgd", "adam", "lbfgs", "alm", "cl", "nncg", "hybrid"),
-                *("newton", "saddle_free_newton", "trust_region", "gauss_newton"),
-            ),
+            strategies=("sgd", "adam", "lbfgs", "alm", "cl", "nncg", "hybrid", *OF_SECOND_ORDER),
             ragged=True,
             rows=64,
             metrics=OF_TRAJECTORIES,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sciml_backend.linalg.row_wise import Floats, Integers
 from sciml_backend.objective import Objective
 from sciml_backend.run import Curve, Status
 from sciml_backend.strategy import Step, Strategy
@@ -55,20 +56,26 @@ def due(iteration: int) -> bool:
 
 
 @dataclass
-class _Row:
-    iterations: int = 0
-    evaluations: int = 0
-    seconds: float = 0.0
-    curve: Curve = field(default_factory=Curve)
+class _Progress:
+    """What every row of the batch as it was given has taken so far, (B,) each, and its curve."""
 
-    def log(self, loss: float, error: float) -> bool:
-        """Add a point to the curve, unless its last one is of this iteration already."""
-        curve = self.curve
-        if curve.iteration and curve.iteration[-1] == self.iterations:
+    iterations: Integers
+    evaluations: Integers
+    seconds: Floats
+    curves: list[Curve]
+
+    @classmethod
+    def none(cls, rows: int) -> _Progress:
+        return cls(np.zeros(rows, int), np.zeros(rows, int), np.zeros(rows), [Curve() for _ in range(rows)])
+
+    def log(self, row: int, loss: float, error: float) -> bool:
+        """Add a point to a row's curve, unless its last one is of this iteration already."""
+        curve, iteration = self.curves[row], int(self.iterations[row])
+        if curve.iteration and curve.iteration[-1] == iteration:
             return False
-        curve.iteration.append(self.iterations)
-        curve.evaluations.append(self.evaluations)
-        curve.seconds.append(round(self.seconds, 4))
+        curve.iteration.append(iteration)
+        curve.evaluations.append(int(self.evaluations[row]))
+        curve.seconds.append(round(float(self.seconds[row]), 4))
         curve.train_loss.append(loss)
         curve.test_error.append(error)
         return True
@@ -88,13 +95,13 @@ def train(
     A row goes on to the next phase unless it diverged. Rows still training when ``should_stop`` says so are dropped.
     ``on_log`` is given a row, its iteration and its weights (P,) wherever the curve has a point.
     """
-    rows = [_Row() for _ in range(len(theta))]
+    progress = _Progress.none(len(theta))
     active = np.arange(len(theta))
-    _log(objective, rows, active, theta, on_log)
+    _log(objective, progress, active, theta, on_log)
     for number, strategy in enumerate(schedule):
         last = number == len(schedule) - 1
         survivors: list[tuple[int, Tensor]] = []
-        for outcome in _phase(objective, strategy, theta, rows, active, on_snapshot, on_log, should_stop):
+        for outcome in _phase(objective, strategy, theta, progress, active, on_snapshot, on_log, should_stop):
             if last or outcome.status is Status.DIVERGED:
                 yield outcome
             else:
@@ -112,7 +119,7 @@ def _phase(
     objective: Objective,
     strategy: Strategy[Any],
     theta: Tensor,
-    rows: list[_Row],
+    progress: _Progress,
     active: np.ndarray,
     on_snapshot: Callable[[Snapshot], None] | None,
     on_log: Callable[[int, int, Tensor], None] | None,
@@ -126,23 +133,22 @@ def _phase(
         theta, state = step.theta, step.state
         iteration += 1
         now = time.perf_counter()
-        for position, r in enumerate(rows[row] for row in active):
-            r.iterations += 1
-            r.evaluations += int(step.evaluations[position])
-            r.seconds += (now - started) / len(active)
+        progress.iterations[active] += 1
+        progress.evaluations[active] += step.evaluations
+        progress.seconds[active] += (now - started) / len(active)
         started = now
-        ended = np.array([s.finished for s in step.status])
+        ended = np.array([status.finished for status in step.status])
         if ended.any() or due(iteration):
             logged = np.arange(len(active)) if due(iteration) else ended.nonzero()[0]
-            _log(objective.rows(logged), rows, active[logged], theta[logged], on_log)
+            _log(objective.rows(logged), progress, active[logged], theta[logged], on_log)
             if on_snapshot is not None:
-                curves = [rows[a].curve for a in active]
+                curves = [progress.curves[a] for a in active]
                 losses, errors = [c.train_loss[-1] for c in curves], [c.test_error[-1] for c in curves]
                 on_snapshot(Snapshot([int(a) for a in active], iteration, losses, errors))
         if not ended.any():
             continue
         for place in np.flatnonzero(ended).tolist():
-            yield _outcome(int(active[place]), rows[active[place]], step, place)
+            yield _outcome(int(active[place]), progress, step, place)
         left = (~ended).nonzero()[0]
         if len(left) == 0:
             return
@@ -151,19 +157,19 @@ def _phase(
 
 def _log(
     objective: Objective,
-    rows: Sequence[_Row],
+    progress: _Progress,
     active: np.ndarray,
     theta: Tensor,
     on_log: Callable[[int, int, Tensor], None] | None,
 ) -> None:
     loss, errors = objective.training_error(theta), objective.errors(theta)["test_error"]
-    for i, row in enumerate(active):
-        new = rows[row].log(float(loss[i]), float(errors[i]))
+    for i, row in enumerate(active.tolist()):
+        new = progress.log(row, float(loss[i]), float(errors[i]))
         if new and on_log is not None:
-            on_log(int(row), rows[row].iterations, theta[i].clone())
+            on_log(row, int(progress.iterations[row]), theta[i].clone())
 
 
-def _outcome(row: int, r: _Row, step: Step[Any], position: int) -> Outcome:
+def _outcome(row: int, progress: _Progress, step: Step[Any], position: int) -> Outcome:
     return Outcome(
         row=row,
         status=step.status[position],
@@ -171,8 +177,8 @@ def _outcome(row: int, r: _Row, step: Step[Any], position: int) -> Outcome:
         theta=step.theta[position].clone(),
         objective_value=float(step.loss[position]),
         gradient_norm=float(step.gradient_norm[position]),
-        iterations=r.iterations,
-        evaluations=r.evaluations,
-        seconds=r.seconds,
-        curve=r.curve,
+        iterations=int(progress.iterations[row]),
+        evaluations=int(progress.evaluations[row]),
+        seconds=float(progress.seconds[row]),
+        curve=progress.curves[row],
     )

@@ -15,6 +15,8 @@ from pathlib import Path
 
 FLAGS = ("-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-fno-math-errno", "-ffp-contract=fast")
 # No -ffast-math: it would let the compiler reorder sums, and with them the last bits of every run.
+UNFUSED = ("adam",)
+"""Kernels that round every product and sum by itself, as torch does; the others fuse them."""
 
 
 def _compiler() -> str | None:
@@ -45,11 +47,16 @@ def _sources(name: str) -> list[Path]:
     return [own, *(own.with_name(file) for file in dict.fromkeys(included) if file != own.name)]
 
 
+def _flags(name: str) -> tuple[str, ...]:
+    return (*FLAGS, "-ffp-contract=off") if name in UNFUSED else FLAGS  # the last one counts
+
+
 @functools.cache
 def _fingerprint(name: str, compiler: str) -> str:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False, timeout=30).stdout
     source = b"\0".join(path.read_bytes() for path in _sources(name))
-    return hashlib.sha256(b"\0".join([source, version, " ".join(FLAGS).encode(), _cpu().encode()])).hexdigest()[:16]
+    flags = " ".join(_flags(name)).encode()
+    return hashlib.sha256(b"\0".join([source, version, flags, _cpu().encode()])).hexdigest()[:16]
 
 
 @functools.cache
@@ -63,18 +70,18 @@ def library(name: str) -> ctypes.CDLL | None:
         target = folder / f"{name}-{_fingerprint(name, compiler)}.so"
         if not target.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            _compile(compiler, Path(__file__).with_name(f"{name}.c"), target)
+            _compile(compiler, name, target)
         return ctypes.CDLL(str(target))
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _compile(compiler: str, source: Path, target: Path) -> None:
+def _compile(compiler: str, name: str, target: Path) -> None:
+    source = Path(__file__).with_name(f"{name}.c")
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         built = Path(scratch) / target.name
-        subprocess.run(
-            [compiler, *FLAGS, str(source), "-o", str(built), "-lm"], check=True, capture_output=True, timeout=300
-        )
+        command = [compiler, *_flags(name), str(source), "-o", str(built), "-lm"]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
         built.replace(target)  # atomic: two processes that start together never load half a file
 
 

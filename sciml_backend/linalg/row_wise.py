@@ -22,9 +22,9 @@ Integers = NDArray[np.int64]
 Kernel = Callable[..., None]
 
 
-def kernel(name: str, like: Tensor) -> Kernel | None:
-    """The compiled function for the precision of ``like``, or None where torch has to do."""
-    library = build.library("two_loop") if like.device.type == "cpu" else None
+def kernel(name: str, like: Tensor, *, of: str = "two_loop") -> Kernel | None:
+    """The compiled function of a library, for the precision of ``like``; None where torch has to do."""
+    library = build.library(of) if like.device.type == "cpu" else None
     if library is None or like.dtype not in (torch.float32, torch.float64):
         return None
     function: Kernel = getattr(library, f"{name}_{str(like.dtype).removeprefix('torch.')}")

@@ -174,8 +174,9 @@ class Batches:
 
     def turn(self, number: int) -> Samples:
         """The batch of every row whose turn it is, each row going round its own."""
-        rows, mine = torch.arange(len(self.count), device=self.count.device), number % self.count
-        return Samples(*(part[rows, mine] for part in vars(self.samples).values()))
+        most = self.samples.x.shape[1]
+        at = torch.arange(0, most * len(self.count), most, device=self.count.device) + number % self.count
+        return Samples(*(part.flatten(0, 1).index_select(0, at) for part in vars(self.samples).values()))
 
 
 class OneStep(Objective):
@@ -275,9 +276,9 @@ class OneStep(Objective):
         return other
 
     def minibatch(self, number: int, size: int) -> Self:
-        size = min(size, int((self._samples.share > 0).sum(1).max()))
         if size not in self._batches:
-            self._batches[size] = Batches.of(self._samples, size)
+            most = int((self._samples.share > 0).sum(1).max())
+            self._batches[size] = Batches.of(self._samples, min(size, most))
         return self._with(self._batches[size].turn(number))
 
     def _with(self, samples: Samples) -> Self:
@@ -310,6 +311,8 @@ class OneStep(Objective):
 
     def _shares(self) -> Tensor:
         """What the square of each sample's residual counts in each term, (B, K, S)."""
+        if not self._weights and len(self.terms) == 1:
+            return self._samples.share[:, None]
         if self._weighted is None:
             shares = [self._weights.get(term, torch.ones(self.runs)).to(self._samples.share) for term in self.terms]
             self._weighted = torch.stack(shares, 1)[..., None] * self._samples.share[:, None]

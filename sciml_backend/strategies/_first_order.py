@@ -21,11 +21,14 @@ from sciml_backend.linalg.row_wise import Floats, Integers, norms, to_host
 from sciml_backend.run import BadRequest, Status, setting
 from sciml_backend.strategy import State, Step, Strategy
 
-REASONS = {
-    Status.RUNNING: "",
-    Status.BUDGET_SPENT: "All steps were taken.",
-    Status.DIVERGED: "The loss or its gradient became infinite or not a number.",
-}
+ENDS = np.array(
+    [
+        (Status.RUNNING, ""),
+        (Status.BUDGET_SPENT, "All steps were taken."),
+        (Status.DIVERGED, "The loss or its gradient became infinite or not a number."),
+    ],
+    dtype=object,
+)
 MOST = 2**31
 """A batch that grows without end stops here."""
 SCHEDULES = ("cosine", "constant", "exponential", "halved")
@@ -78,8 +81,8 @@ class FirstOrder(Strategy[Descent]):
         """What is remembered of past gradients, by name; all zero at the start."""
 
     @abstractmethod
-    def _move(self, theta: Tensor, state: Descent) -> Tensor:
-        """What is subtracted from theta (B, P); brings the means up to date."""
+    def _moved(self, theta: Tensor, state: Descent) -> Tensor:
+        """Where theta (B, P) goes, as a new tensor; brings the means up to date."""
 
     def init(self, objective: Any, theta: Tensor) -> Descent:
         """The state at theta (B, P); evaluates the objective once."""
@@ -87,12 +90,12 @@ class FirstOrder(Strategy[Descent]):
         total = none + (self.steps or objective.published_steps(self.batch))
         values, gradient = self._evaluated(objective, theta, none, total)
         loss, norm = to_host(values, norms(gradient)[0])
-        means = {name: torch.zeros_like(theta) for name in self._means()}
+        means = {name: theta.new_zeros(theta.shape) for name in self._means()}
         return Descent(loss, gradient, norm, means, none, total)
 
     def step(self, objective: Any, theta: Tensor, state: Descent) -> Step[Descent]:
         """One update of every row, and the loss after it; a row whose loss is lost stays where it was."""
-        moved = theta - self._move(theta, state)
+        moved = self._moved(theta, state)
         values, gradient = self._evaluated(objective, moved, state.iteration + 1, state.total)
         loss, norm = to_host(values, norms(gradient)[0])
         evaluations = 1 + (state.iteration == 0)
@@ -105,12 +108,7 @@ class FirstOrder(Strategy[Descent]):
             theta, state.gradient = torch.where(keep, moved, theta), torch.where(keep, gradient, state.gradient)
             state.loss = np.where(sound, loss, state.loss)
             state.gradient_norm = np.where(sound, norm, state.gradient_norm)
-        spent = state.iteration >= state.total
-        status = [
-            Status.DIVERGED if not fine else Status.BUDGET_SPENT if last else Status.RUNNING
-            for fine, last in zip(sound, spent, strict=True)
-        ]
-        reason = [REASONS[s] for s in status]
+        status, reason = ENDS[np.where(sound, state.iteration >= state.total, 2)].T.tolist()
         return Step(theta, state, state.loss, state.gradient_norm, evaluations, status, reason)
 
     def _evaluated(self, objective: Any, theta: Tensor, iteration: Integers, total: Integers) -> tuple[Tensor, Tensor]:
@@ -150,6 +148,6 @@ class FirstOrder(Strategy[Descent]):
         return rates
 
 
-def column(values: Floats, like: Tensor) -> Tensor:
+def column(values: Floats | Tensor, like: Tensor) -> Tensor:
     """Numbers (B,) as (B, 1), in the precision and on the device of ``like``."""
     return torch.as_tensor(values, dtype=like.dtype, device=like.device)[:, None]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sciml_backend.linalg.row_wise import address, kernel, real, size
 from sciml_backend.run import BadRequest, setting
 from sciml_backend.strategies._first_order import Descent, FirstOrder, column
 
@@ -31,13 +32,23 @@ class Adam(FirstOrder):
     def _means(self) -> tuple[str, ...]:
         return "first", "second"
 
-    def _move(self, theta: Tensor, state: Descent) -> Tensor:
-        taken, gradient = state.iteration + 1, state.gradient
-        part = gradient * (1 - self.beta1)
-        first = state.means["first"].mul_(self.beta1).add_(part)
-        torch.mul(gradient, gradient, out=part).mul_(1 - self.beta2)
-        second = state.means["second"].mul_(self.beta2).add_(part)
-        length = column(self.rates(state) / (1 - self.beta1**taken), gradient)
-        root = column(np.sqrt(1 - self.beta2**taken), gradient)
-        torch.sqrt(second, out=part).div_(root).add_(self.epsilon)
-        return (first * length).div_(part)
+    def _moved(self, theta: Tensor, state: Descent) -> Tensor:
+        taken = state.iteration + 1
+        length = torch.as_tensor(self.rates(state) / (1 - self.beta1**taken))
+        correction = torch.as_tensor(np.sqrt(1 - self.beta2**taken))
+        gradient, first, second = state.gradient.contiguous(), state.means["first"], state.means["second"]
+        means, moved = kernel("means", theta, of="adam"), kernel("moved", theta, of="adam")
+        if means is None or moved is None:
+            _update(first, self.beta1, gradient)
+            _update(second, self.beta2, gradient * gradient)
+            part = torch.sqrt(second).div_(column(correction, theta)).add_(self.epsilon)
+            return theta - (first * column(length, theta)).div_(part)
+        shape, theta = (size(len(theta)), size(theta.shape[1])), theta.contiguous()
+        means(*shape, *map(address, (gradient, first, second)), *map(real, (self.beta1, self.beta2)))
+        root, out = torch.sqrt(second), torch.empty_like(theta)
+        moved(*shape, *map(address, (theta, first, root, length, correction)), real(self.epsilon), address(out))
+        return out
+
+
+def _update(mean: Tensor, decay: float, value: Tensor) -> None:
+    mean.mul_(decay).add_(value * (1 - decay))

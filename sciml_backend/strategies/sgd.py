@@ -27,9 +27,9 @@ class SGD(FirstOrder):
     def _means(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
-    def _move(self, theta: Tensor, state: Descent) -> Tensor:
-        moved = state.gradient + theta * self.decay if self.decay else state.gradient
+    def _moved(self, theta: Tensor, state: Descent) -> Tensor:
+        velocity = state.gradient + theta * self.decay if self.decay else state.gradient
         if self.momentum:
-            moved = state.means["velocity"] * self.momentum + moved
-            state.means = {"velocity": moved}
-        return moved * column(self.rates(state), moved)
+            velocity = state.means["velocity"] * self.momentum + velocity
+            state.means = {"velocity": velocity}
+        return theta - velocity * column(self.rates(state), theta)

@@ -38,6 +38,16 @@ def test_a_row_has_the_same_bits_in_any_company(make_networks, dtype):
         assert torch.equal(solo[-1][0], thetas[-1][row])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_kernel_has_the_bits_of_torch(make_networks, dtype, monkeypatch):
+    objective, strategy = make_networks(5, dtype), Adam(steps=60, rate=0.05)
+    losses, thetas, _ = follow(strategy, objective, objective.start(), 50)
+    monkeypatch.setattr("sciml_backend.strategies.adam.kernel", lambda *_, **__: None)
+    by_torch, others, _ = follow(strategy, objective, objective.start(), 50)
+    assert np.array_equal(losses, by_torch)
+    assert torch.equal(thetas[-1], others[-1])
+
+
 def test_ends_with_its_budget_and_counts_every_evaluation(make_networks):
     objective = make_networks(2, torch.float64)
     strategy, theta = Adam(steps=10), objective.start()
