@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
 from typing import ClassVar, Protocol
 
 import torch
@@ -21,6 +23,17 @@ class Block:
     name: str
     slice: slice
     shape: tuple[int, ...]
+
+
+def laid_out(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Block, ...]:
+    """Blocks of these shapes, by name, one behind the other."""
+    ends = list(accumulate(map(prod, shapes.values()), initial=0))
+    return tuple(Block(name, slice(*ends[i : i + 2]), shape) for i, (name, shape) in enumerate(shapes.items()))
+
+
+def affine(name: str, n_in: int, n_out: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of a linear map and its bias, by block."""
+    return {f"{name}_weight": (n_out, n_in), f"{name}_bias": (n_out,)}
 
 
 class Model(ABC):

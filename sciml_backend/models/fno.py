@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import gelu
 
 from sciml_backend.kernels.fourier_operator import FusedOperator, available
-from sciml_backend.model import Block, OperatorModel, Share
+from sciml_backend.model import Block, OperatorModel, Share, affine, laid_out
 from sciml_backend.run import BadRequest, setting
 
 PIECE = 8
@@ -60,22 +60,14 @@ class FNO(OperatorModel):
         return (self.projection, self.second_projection) if self.second_projection else (self.projection,)
 
     @cached_property
-    def _blocks(self) -> tuple[Block, ...]:
-        shapes = dict(_linear("lifting", self.inputs, self.width))
+    def layout(self) -> tuple[Block, ...]:
+        shapes = affine("lifting", self.inputs, self.width)
         for i in range(self.layers):
             shapes[f"spectral_{i}"] = (2, self.modes, self.modes, self.width, 2, self.width)
-            shapes.update(_linear(f"local_{i}", self.width, self.width))
+            shapes |= affine(f"local_{i}", self.width, self.width)
         for i, (n_in, n_out) in enumerate(pairwise((self.width, *self.hidden, self.outputs))):
-            shapes.update(_linear(f"projection_{i}", n_in, n_out))
-        blocks, at = [], 0
-        for name, shape in shapes.items():
-            blocks.append(Block(name, slice(at, at + prod(shape)), shape))
-            at += prod(shape)
-        return tuple(blocks)
-
-    @property
-    def layout(self) -> tuple[Block, ...]:
-        return self._blocks
+            shapes |= affine(f"projection_{i}", n_in, n_out)
+        return laid_out(shapes)
 
     def init(self, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
@@ -205,10 +197,6 @@ class OnGrid:
         value = loss(self.model.apply(theta[None], fields)[0])
         gradient += torch.autograd.grad(value, theta)[0]
         return value.detach()
-
-
-def _linear(name: str, n_in: int, n_out: int) -> list[tuple[str, tuple[int, ...]]]:
-    return [(f"{name}_weight", (n_out, n_in)), (f"{name}_bias", (n_out,))]
 
 
 def _pointwise(part: dict[str, Tensor], name: str, v: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import inf, prod
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from sciml_backend.kernels.taylor_mlp import FusedTerm, available
 from sciml_backend.linalg.polynomial import Polynomial
 from sciml_backend.linalg.taylor import JET, Streams
-from sciml_backend.model import Block, FieldModel
+from sciml_backend.model import Block, FieldModel, laid_out
 from sciml_backend.run import BadRequest, setting
 
 
@@ -60,17 +61,11 @@ class MLP(FieldModel):
         return None if self.features else self.sizes
 
     @cached_property
-    def _blocks(self) -> tuple[Block, ...]:
-        blocks, at = [], 0
-        for i, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
-            for name, shape in ((f"weight_{i}", (n_out, n_in)), (f"bias_{i}", (n_out,))):
-                blocks.append(Block(name, slice(at, at + prod(shape)), shape))
-                at += prod(shape)
-        return tuple(blocks)
-
-    @property
     def layout(self) -> tuple[Block, ...]:
-        return self._blocks
+        shapes: dict[str, tuple[int, ...]] = {}
+        for i, (n_in, n_out) in enumerate(pairwise(self.sizes)):
+            shapes |= {f"weight_{i}": (n_out, n_in), f"bias_{i}": (n_out,)}
+        return laid_out(shapes)
 
     def init(self, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

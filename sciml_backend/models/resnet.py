@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, linear, relu
 
-from sciml_backend.model import Block, ImageModel, Statistics
+from sciml_backend.model import Block, ImageModel, Statistics, affine, laid_out
 from sciml_backend.run import BadRequest, setting
 
 STAGES = 4
@@ -51,7 +51,7 @@ class ResNet(ImageModel):
             raise BadRequest(f"A residual network has a width from 1 to 512, got {self.width}.")
 
     @cached_property
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
+    def layout(self) -> tuple[Block, ...]:
         shapes: dict[str, tuple[int, ...]] = {}
 
         def layer(name: str, n_in: int, n_out: int, k: int) -> None:
@@ -68,19 +68,7 @@ class ResNet(ImageModel):
                 if channels != wide:
                     layer(f"{name}_shortcut", channels, wide, 1)
                 channels = wide
-        return shapes | {"classes_weight": (self.outputs, channels), "classes_bias": (self.outputs,)}
-
-    @cached_property
-    def _blocks(self) -> tuple[Block, ...]:
-        blocks, at = [], 0
-        for name, shape in self._shapes.items():
-            blocks.append(Block(name, slice(at, at + prod(shape)), shape))
-            at += prod(shape)
-        return tuple(blocks)
-
-    @property
-    def layout(self) -> tuple[Block, ...]:
-        return self._blocks
+        return laid_out(shapes | affine("classes", channels, self.outputs))
 
     def init(self, seed: int) -> Tensor:
         """Kernels normal with the variance 2 over their fan-out (He et al. 2015), as in torchvision's network."""
