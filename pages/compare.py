@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 import streamlit as st
 
-from pages import address, cell_summary, choice, comparison, costs, pair, results, services, strategies
+from pages import address, cell_summary, choice, comparison, costs, pair, results, services, strategies, tools
 from pages.choice import Choice
 from pages.comparison import Comparison
 from sciml_backend import figures, regimes
@@ -72,27 +70,15 @@ def _curves(compared: Comparison, cell: tuple[float, float]) -> None:
 
 def _tools(compared: Comparison, among: tuple[str, ...], metric: str) -> None:
     """Downloads and the link."""
-    st.space("small")
     stem = "-vs-".join(name.replace("/", "-") for name in reversed(compared.pair))
-    gains = pair.gains(compared)  # what it depends on is not known any more when the button is clicked
-    tables = {
+    gains = pair.gains(compared)
+    tables: dict[str, tuple[str, tools.Table]] = {
         "Improvement": ("Means, improvement and seeds of each shared cell.", lambda: gains),
         "Boundaries": ("Where both boundaries lie on each row, and their shift.", lambda: pair.shift(compared, "x")),
         "Winners": ("Who wins each cell, with p.", lambda: strategies.winners(compared, among, metric)),
         "Runs": ("All runs of these strategies, as read at the budget.", lambda: compared.runs),
     }
-    with st.container(horizontal=True):
-        for name, (help, table) in tables.items():
-            st.download_button(
-                f"{name} (CSV)", _csv(table), f"{stem}-{name.lower()}.csv", "text/csv", icon=":material/download:",
-                on_click="ignore", help=help,
-            )  # fmt: skip
-        with st.popover("Link to this view", icon=":material/link:", help="Every selection is in the address."):
-            st.code(address.link(), language=None, wrap_lines=True)
-
-
-def _csv(table: Callable[[], pd.DataFrame]) -> Callable[[], bytes]:
-    return lambda: table().to_csv(index=False).encode()
+    tools.show(stem, tables)
 
 
 def empty(title: str, names: tuple[str, ...], source: str) -> None:

@@ -13,6 +13,7 @@ from pages import (
     services,
     sharpness,
     threshold_controls,
+    tools,
     words,
 )
 from pages.family_maps import Shown
@@ -104,25 +105,14 @@ def _open(shown: Shown, key: str) -> None:
 
 def _tools(maps: list[Shown]) -> None:
     """Downloads and the link."""
-    st.space("small")
-    table, shares = sharpness.numbers(maps), carried.shares(maps)  # controls are not known any more on a click
-    shares = shares.set_axis([m.key for m in maps]).set_axis([m.key for m in maps], axis=1)
-    tables = {
-        "Transitions": (table, "Each map's transition, as shown."),
-        "Carry-over": (shares, "The matrix, as shown."),
+    table, shares = sharpness.numbers(maps), carried.shares(maps)
+    names = pd.Index([m.key for m in maps], name="map")
+    shares = shares.set_axis(names).set_axis(names, axis=1)
+    tables: dict[str, tuple[str, tools.Table]] = {
+        "Transitions": ("Each map's transition, as shown.", lambda: table),
+        "Carry-over": ("The matrix, as shown.", lambda: shares),
     }
-    with st.container(horizontal=True):
-        for name, (found, help) in tables.items():
-            st.download_button(
-                f"{name} (CSV)", _csv(found), f"families-{name.lower()}.csv", "text/csv", icon=":material/download:",
-                on_click="ignore", help=help,
-            )  # fmt: skip
-        with st.popover("Link to this view", icon=":material/link:", help="Every selection is in the address."):
-            st.code(address.link(), language=None, wrap_lines=True)
-
-
-def _csv(table: pd.DataFrame) -> bytes:
-    return table.to_csv().encode()
+    tools.show("families", tables)
 
 
 address.restore("families", *GROUPS)

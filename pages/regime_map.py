@@ -1,9 +1,23 @@
 from __future__ import annotations
 
+import functools
+
 import pandas as pd
 import streamlit as st
 
-from pages import activity, address, cell_summary, charts, choice, fill, results, services, threshold_controls, words
+from pages import (
+    activity,
+    address,
+    cell_summary,
+    charts,
+    choice,
+    fill,
+    results,
+    services,
+    threshold_controls,
+    tools,
+    words,
+)
 from pages.choice import Choice
 from sciml_backend import figures, regimes
 
@@ -106,16 +120,11 @@ def _tools(chosen: Choice, cells: pd.DataFrame) -> None:
     st.space("small")
     with st.container(horizontal=True):
         stem = f"{chosen.name}-{chosen.source}".replace("/", "-")
-        st.download_button(
-            "CSV", lambda: cells.to_csv(index=False).encode(), f"{stem}.csv", "text/csv", icon=":material/download:",
-            on_click="ignore", help="The cells of the map as shown: metrics, seeds, states and labels.",
-        )  # fmt: skip
-        st.download_button(
-            "Parquet", lambda: cells.to_parquet(index=False), f"{stem}.parquet", icon=":material/download:",
-            on_click="ignore", help="The same as a Parquet file.",
-        )  # fmt: skip
-        with st.popover("Link to this view", icon=":material/link:", help="Every selection is in the address."):
-            st.code(address.link(), language=None, wrap_lines=True)
+        what = "The cells of the map as shown: metrics, seeds, states and labels."
+        tools.download("CSV", f"{stem}.csv", what, tools.csv(lambda: cells))
+        parquet = functools.partial(cells.to_parquet, index=False)
+        tools.download("Parquet", f"{stem}.parquet", "The same as a Parquet file.", parquet)
+        tools.link()
 
 
 def empty(chosen: Choice) -> None:
