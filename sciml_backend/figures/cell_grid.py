@@ -149,7 +149,7 @@ def targets(cells: pd.DataFrame, hover: Sequence[str]) -> dict[str, Any]:
 def axis(values: NDArray[Any], title: str) -> dict[str, Any]:
     """A categorical axis on whole numbers, so that boundaries can run between the cells."""
     return {
-        "title": {"text": title, "standoff": 6},
+        "title": {"text": title, "standoff": 12},
         "range": [-0.5, max(len(values), 1) - 0.5],
         "tickvals": list(range(len(values))),
         "ticktext": [tick(title, value) for value in values],

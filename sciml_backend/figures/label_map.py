@@ -84,5 +84,5 @@ def _heat(labels: NDArray[Any]) -> dict[str, Any]:
 def _small(found: dict[str, Any]) -> dict[str, Any]:
     step = 1 + (len(found["tickvals"]) > MOST_TICKS)
     ticks = {name: found[name][::step] for name in ("tickvals", "ticktext")}
-    title = found["title"] | {"font": {"size": 12}, "standoff": 14}
+    title = found["title"] | {"font": {"size": 12}}
     return found | ticks | {"title": title, "tickfont": {"size": 10}, "tickangle": 0}
