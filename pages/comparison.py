@@ -78,6 +78,11 @@ def alike(compared: Comparison) -> tuple[str, ...]:
     return tuple(name for name in compared.names if name in compared.pair or MapName.parse(name).variant == wanted)
 
 
+def ordered(names: tuple[str, ...], variant: str) -> tuple[str, ...]:
+    """The maps of a variant first, since colours go by place and repeat; otherwise in the order given."""
+    return tuple(sorted(names, key=lambda name: MapName.parse(name).variant != variant))
+
+
 def pick_pair(names: tuple[str, ...], source: str) -> tuple[Choice, Choice]:
     """The pickers of baseline and method among at least two maps, for a horizontal container."""
     options = {short(name): name for name in names}
@@ -109,8 +114,7 @@ def compare(base: Choice, method: Choice, names: tuple[str, ...]) -> Comparison:
             "Improvement", list(GAINS), format_func=GAINS.__getitem__, key="gain", required=True, help=_GAIN
         )
         st.toggle("Perturbed boundaries", key="band", help="Draw both maps' boundaries at all five thresholds.")
-    # Colours go by place and repeat, so those that are compared unless others are chosen come first.
-    names = tuple(sorted(names, key=lambda name: MapName.parse(name).variant != base.name.variant))
+    names = ordered(names, base.name.variant)
     runs = results.runs_at(names, base.source, budget=budget, unit=unit)
     maps = {name: choice.choice(MapName.parse(name), base.source) for name in names}
     thresholds = {name: _thresholds(of if own else base, base, footing) for name, of in maps.items()}

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from pages import comparison
+from sciml_backend import figures
 from sciml_backend.run import Curve, Status
 from tests.pages.conftest import opened, run_record
 
@@ -114,6 +116,15 @@ def test_strategies_are_ranked_where_at_least_two_have_the_cell(two, visit):
     counts, gains = tables(app)[2:]
     assert counts.loc["CL", "missing"] == "5" and "Counted over the 1 cells" in words(app)
     assert gains.loc["ALM in II", "significantly lower"] == "2" and gains.loc["CL in I", "not decidable"] == "1"
+
+
+def test_maps_of_the_baseline_s_variant_come_first_and_have_colours_of_their_own():
+    variants = [f"pinn/convection/{strategy}@float64" for strategy in ("adam", "alm", "cl", "lbfgs", "sgd")]
+    plain = [f"pinn/convection/{strategy}" for strategy in ("adam", "alm", "cl", "hybrid", "lbfgs", "nncg")]
+    mixed = tuple(name for pair in zip(variants, plain, strict=False) for name in pair) + (plain[-1],)
+    assert comparison.ordered(mixed, "") == (*plain, *variants)
+    assert comparison.ordered(mixed, "float64") == (*variants, *plain)
+    assert len({figures.colour(place) for place in range(len(plain))}) == len(plain)
 
 
 def test_chosen_strategies_alone_take_part(two, visit):
