@@ -20,7 +20,8 @@ METRICS = {
     "gradient_norm": "gradient norm: the largest absolute component of the loss's gradient at the end; near zero at a "
     "stationary point.",
     "iterations": "iterations: steps of the optimiser.",
-    "evaluations": "evaluations: computations of loss and gradient, line searches included; a Hessian product is two.",
+    "evaluations": "evaluations: computations of loss and gradient, line searches included; a Hessian product is two, "
+    "a step on a batch the part of the data that it saw.",
     "seconds": "seconds: the run's share of its batch's time.",
     "lambda_max": "λmax: the largest eigenvalue of the loss's Hessian at the end (sharpness), where it was computed.",
 }

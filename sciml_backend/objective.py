@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml_backend.linalg.row_wise import dots
+from sciml_backend.linalg.row_wise import Floats, dots
 from sciml_backend.loss import Loss
 from sciml_backend.model import Block
 from sciml_backend.run import BadRequest, RunSpec
@@ -44,6 +44,8 @@ class Objective(ABC):
     """Which arithmetic computes ``value_and_gradient`` (for the record)."""
     chunk: int
     """Points per chunk of that arithmetic, 0 when it does not chunk."""
+    share: float | Floats = 1.0
+    """How much of all samples it sees, or (B,): what one evaluation costs, in evaluations of the whole."""
 
     @classmethod
     @abstractmethod

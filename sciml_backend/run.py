@@ -180,8 +180,8 @@ class RunSpec:
 class Curve:
     """A run's history at the logging cadence; equally long lists.
 
-    ``iteration`` and ``evaluations`` (loss-and-gradient calls) count from the start of the run, ``seconds`` is the
-    row's share of wall time, ``train_loss`` and ``test_error`` are the plain loss and the relative L2 error.
+    ``iteration`` and ``evaluations`` (of loss and gradient on all data) count from the start of the run, ``seconds`` is
+    the row's share of wall time, ``train_loss`` and ``test_error`` are the plain loss and the relative L2 error.
     """
 
     iteration: list[int] = field(default_factory=list)

@@ -162,16 +162,16 @@ class Step(Generic[S]):
     """One iteration of every row.
 
     ``theta`` (B, P) and ``state`` are what the next step is given; ``loss`` and ``gradient_norm`` (the largest absolute
-    component), (B,) each, belong to ``theta``; ``evaluations`` (B,) counts the loss-and-gradient calls of this step,
-    the first step's including those of ``init``. ``status`` and ``reason`` (a sentence, empty while running) have one
-    entry per row. A diverged row keeps its last finite theta.
+    component), (B,) each, belong to ``theta``; ``evaluations`` (B,) is what this step cost in evaluations of loss and
+    gradient on all data, the first step's including those of ``init``; one on a batch counts by its share. ``status``
+    and ``reason`` (a sentence, empty while running) have one entry per row. A diverged row keeps its last finite theta.
     """
 
     theta: Tensor
     state: S
     loss: Floats
     gradient_norm: Floats
-    evaluations: Integers
+    evaluations: Floats | Integers
     status: list[Status]
     reason: list[str]
 

@@ -57,16 +57,16 @@ def due(iteration: int) -> bool:
 
 @dataclass
 class _Progress:
-    """What every row of the batch as it was given has taken so far, (B,) each, and its curve."""
+    """What every row of the batch as it was given has taken so far, (B,) each, and its curve, in whole evaluations."""
 
     iterations: Integers
-    evaluations: Integers
+    evaluations: Floats
     seconds: Floats
     curves: list[Curve]
 
     @classmethod
     def none(cls, rows: int) -> _Progress:
-        return cls(np.zeros(rows, int), np.zeros(rows, int), np.zeros(rows), [Curve() for _ in range(rows)])
+        return cls(np.zeros(rows, int), np.zeros(rows), np.zeros(rows), [Curve() for _ in range(rows)])
 
     def log(self, row: int, loss: float, error: float) -> bool:
         """Add a point to a row's curve, unless its last one is of this iteration already."""
@@ -74,7 +74,7 @@ class _Progress:
         if curve.iteration and curve.iteration[-1] == iteration:
             return False
         curve.iteration.append(iteration)
-        curve.evaluations.append(int(self.evaluations[row]))
+        curve.evaluations.append(round(float(self.evaluations[row])))
         curve.seconds.append(round(float(self.seconds[row]), 4))
         curve.train_loss.append(loss)
         curve.test_error.append(error)
@@ -178,7 +178,7 @@ def _outcome(row: int, progress: _Progress, step: Step[Any], position: int) -> O
         objective_value=float(step.loss[position]),
         gradient_norm=float(step.gradient_norm[position]),
         iterations=int(progress.iterations[row]),
-        evaluations=int(progress.evaluations[row]),
+        evaluations=round(float(progress.evaluations[row])),
         seconds=float(progress.seconds[row]),
         curve=progress.curves[row],
     )

@@ -22,6 +22,7 @@ from torch import Tensor
 from sciml_backend.dynamics import Dynamics
 from sciml_backend.kernels import build
 from sciml_backend.kernels.vector_field import MULTIPLE, NAME, FusedField, available
+from sciml_backend.linalg.row_wise import Floats
 from sciml_backend.loss import Loss
 from sciml_backend.model import Block, Model
 from sciml_backend.objective import Index, Objective, dense_hessian, product_by_gradients
@@ -160,23 +161,26 @@ class Samples:
 
 @dataclass(frozen=True)
 class Batches:
-    """All batches (B, batches, …) of every row and how many a row has, (B,)."""
+    """All batches (B, batches, …) of every row, how many a row has, (B,), and the part of its samples in each."""
 
     samples: Samples
     count: Tensor
+    share: Floats
 
     @classmethod
     def of(cls, samples: Samples, size: int) -> Batches:
         """The samples in batches of so many."""
         cut = samples.batches(size)
         stacked = Samples(*(torch.stack([getattr(one, f.name) for one in cut], 1) for f in fields(Samples)))
-        return cls(stacked, (stacked.share.sum(2) > 0).sum(1))
+        seen = (stacked.share > 0).sum(2)
+        return cls(stacked, (seen > 0).sum(1), (seen / seen.sum(1, keepdim=True)).flatten().double().cpu().numpy())
 
-    def turn(self, number: int) -> Samples:
-        """The batch of every row whose turn it is, each row going round its own."""
+    def turn(self, number: int) -> tuple[Samples, Floats]:
+        """The batch of every row whose turn it is, each row going round its own, and its share of the row's samples."""
         most = self.samples.x.shape[1]
         at = torch.arange(0, most * len(self.count), most, device=self.count.device) + number % self.count
-        return Samples(*(part.flatten(0, 1).index_select(0, at) for part in vars(self.samples).values()))
+        samples = Samples(*(part.flatten(0, 1).index_select(0, at) for part in vars(self.samples).values()))
+        return samples, self.share[at.cpu().numpy()]
 
 
 class OneStep(Objective):
@@ -270,7 +274,7 @@ class OneStep(Objective):
     def rows(self, index: Index) -> Self:
         chosen = torch.as_tensor(np.asarray(index), dtype=torch.long)
         other = self._with(self._samples.rows(chosen.to(self.device)))
-        other._chosen = self._chosen[chosen]
+        other._chosen, other.share = self._chosen[chosen], np.broadcast_to(self.share, self.runs)[np.asarray(index)]
         for given in ("_weights", "_multipliers"):
             setattr(other, given, {name: part[chosen.to(part.device)] for name, part in getattr(self, given).items()})
         return other
@@ -279,7 +283,10 @@ class OneStep(Objective):
         if size not in self._batches:
             most = int((self._samples.share > 0).sum(1).max())
             self._batches[size] = Batches.of(self._samples, min(size, most))
-        return self._with(self._batches[size].turn(number))
+        samples, share = self._batches[size].turn(number)
+        other = self._with(samples)
+        other.share = share
+        return other
 
     def _with(self, samples: Samples) -> Self:
         other = copy(self)

@@ -178,7 +178,7 @@ class OnSamples(OfRuns):
 
     def _of(self, chosen: np.ndarray) -> Self:
         other = copy(self)
-        other._chosen = chosen
+        other._chosen, other.share = chosen, len(chosen) / self.n
         return other
 
     def subset(self, samples: int) -> Self:

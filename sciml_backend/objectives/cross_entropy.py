@@ -108,7 +108,7 @@ class CrossEntropy(OfRuns):
         size = min(size, self.n)
         epoch, place = divmod(number, self.n // size)
         other = copy(self)
-        other._own_statistics = True
+        other._own_statistics, other.share = True, size / self.n
         other._chosen = np.random.default_rng(epoch).permutation(self.n)[place * size : (place + 1) * size]
         if self.problem.mirrored:
             other._mirrored = np.random.default_rng([number, 1]).random(self.n) < 0.5
@@ -118,6 +118,7 @@ class CrossEntropy(OfRuns):
         """Of the first so many training images; the statistics stay those of the whole set."""
         other = copy(self)
         other._chosen = np.arange(min(samples, self.n))
+        other.share = len(other._chosen) / self.n
         return other
 
     def published_steps(self, batch: int) -> int:

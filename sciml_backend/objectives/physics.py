@@ -251,7 +251,14 @@ class Physics(Objective):
         if size >= points.shape[-2]:
             return self
         chosen = np.random.default_rng(number).choice(points.shape[-2], size, replace=False)
-        return self.given(points={"interior": points[..., chosen, :]})
+        other = self.given(points={"interior": points[..., chosen, :]})
+        other.share = other._n_points / self._n_points
+        return other
+
+    @property
+    def _n_points(self) -> int:
+        """At how many points the network is evaluated for one value of the loss."""
+        return sum(term.points.shape[-3] * term.points.shape[-2] for term in self._terms)
 
     def given(self, **context: Any) -> Self:
         """Other ``coefficients`` (by name, each (B,)), ``points`` (by set, (n, d) or (B, n, d)), or terms with

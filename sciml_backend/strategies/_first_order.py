@@ -38,7 +38,8 @@ SCHEDULES = ("cosine", "constant", "exponential", "halved")
 class Descent(State):
     """Loss (B,), gradient (B, P) and its largest component (B,) at theta; the method's means (B, P) by name.
 
-    ``iteration`` counts the steps taken, of ``total`` ones; (B,) each.
+    ``iteration`` counts the steps taken, of ``total`` ones; ``unpaid`` is what ``init`` cost, until a step tells; (B,)
+    each.
     """
 
     loss: Floats
@@ -47,6 +48,7 @@ class Descent(State):
     means: dict[str, Tensor]
     iteration: Integers
     total: Integers
+    unpaid: Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,17 +90,17 @@ class FirstOrder(Strategy[Descent]):
         """The state at theta (B, P); evaluates the objective once."""
         none = np.zeros(len(theta), dtype=np.int64)
         total = none + (self.steps or objective.published_steps(self.batch))
-        values, gradient = self._evaluated(objective, theta, none, total)
+        values, gradient, cost = self._evaluated(objective, theta, none, total)
         loss, norm = to_host(values, norms(gradient)[0])
         means = {name: theta.new_zeros(theta.shape) for name in self._means()}
-        return Descent(loss, gradient, norm, means, none, total)
+        return Descent(loss, gradient, norm, means, none, total, cost)
 
     def step(self, objective: Any, theta: Tensor, state: Descent) -> Step[Descent]:
         """One update of every row, and the loss after it; a row whose loss is lost stays where it was."""
         moved = self._moved(theta, state)
-        values, gradient = self._evaluated(objective, moved, state.iteration + 1, state.total)
+        values, gradient, cost = self._evaluated(objective, moved, state.iteration + 1, state.total)
         loss, norm = to_host(values, norms(gradient)[0])
-        evaluations = 1 + (state.iteration == 0)
+        evaluations, state.unpaid = state.unpaid + cost, np.zeros(len(theta))
         state.iteration = state.iteration + 1
         sound = np.isfinite(loss) & np.isfinite(norm) & np.isfinite(state.loss) & np.isfinite(state.gradient_norm)
         if sound.all():
@@ -111,22 +113,25 @@ class FirstOrder(Strategy[Descent]):
         status, reason = ENDS[np.where(sound, state.iteration >= state.total, 2)].T.tolist()
         return Step(theta, state, state.loss, state.gradient_norm, evaluations, status, reason)
 
-    def _evaluated(self, objective: Any, theta: Tensor, iteration: Integers, total: Integers) -> tuple[Tensor, Tensor]:
-        """Loss (B,) and gradient (B, P) on what each row's step sees."""
+    def _evaluated(
+        self, objective: Any, theta: Tensor, iteration: Integers, total: Integers
+    ) -> tuple[Tensor, Tensor, Floats]:
+        """Loss (B,) and gradient (B, P) on what each row's step sees, and how much of its samples that is, (B,)."""
+        cost = np.ones(len(theta))
         if not self.batch:
-            found: tuple[Tensor, Tensor] = objective.value_and_gradient(theta)
-            return found
+            return *objective.value_and_gradient(theta), cost
         steps = np.unique(iteration).tolist()  # rows of one step see the same points
         if len(steps) == 1:
-            found = self._seen(objective, steps[0], int(total[0])).value_and_gradient(theta)
-            return found
+            seen = self._seen(objective, steps[0], int(total[0]))
+            return *seen.value_and_gradient(theta), cost * seen.share
         values, gradient = theta.new_empty(len(theta)), torch.empty_like(theta)
         for number in steps:
             rows = np.flatnonzero(iteration == number)
             at = torch.as_tensor(rows, device=theta.device)
             seen = self._seen(objective.rows(rows), number, int(total[rows[0]]))
             values[at], gradient[at] = seen.value_and_gradient(theta[at])
-        return values, gradient
+            cost[rows] = seen.share
+        return values, gradient, cost
 
     def _seen(self, objective: Any, iteration: int, total: int) -> Any:
         """The objective on the batch of a step."""

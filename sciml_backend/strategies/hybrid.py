@@ -127,7 +127,7 @@ class Hybrid(Strategy[HybridState]):
         """One step of every row with its own strategy."""
         theta = theta.clone()
         loss, norm = np.zeros(len(theta)), np.zeros(len(theta))
-        evaluations = np.zeros(len(theta), dtype=np.int64)
+        evaluations = np.zeros(len(theta))
         status, reason = [Status.RUNNING] * len(theta), [""] * len(theta)
         for strategy, group in ((self.first, state.first), (self.then, state.then)):
             if not len(group.rows):

@@ -49,6 +49,7 @@ def test_the_loss_is_normalised_by_the_training_set_and_a_batch_by_itself(made: 
         chosen = np.random.default_rng(1).permutation(N)[6:12]  # 6 go into 20 three times: the second of epoch 1
         batch = cross_entropy(model.scores(theta[row], images[chosen]), labels[chosen])
         assert float(objective.minibatch(4, 6).value_and_gradient(theta)[0][row]) == pytest.approx(float(batch))
+    assert objective.minibatch(4, 6).share == 6 / N
     assert torch.allclose(objective.subset(99).value(theta), objective.training_error(theta))
 
 

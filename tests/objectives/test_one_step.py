@@ -114,6 +114,9 @@ def test_batches_go_round_the_samples_in_turn() -> None:
     mean = (torch.stack(batches[:3])[:, long] * sizes[:, None]).sum(0) / 74
     assert torch.allclose(mean, whole[long], rtol=1e-12)
     assert torch.equal(batches[0], batches[3]) and not torch.equal(batches[0][long], batches[1][long])
+    shares = np.array([objective.minibatch(number, 32).share for number in range(4)])
+    assert np.allclose(shares[:, short], 1.0)
+    assert np.allclose(shares[:, long].T, np.array([32, 32, 10, 32]) / 74)
 
 
 @pytest.mark.parametrize("fused", [True, False])

@@ -367,3 +367,5 @@ def test_a_batch_is_drawn_from_the_interior_points_anew_for_every_number(fused: 
     assert torch.equal(objective.minibatch(5, 20).value(theta), wanted)
     assert not torch.equal(objective.minibatch(6, 20).value(theta), wanted)
     assert torch.equal(objective.minibatch(6, 60).value(theta), objective.value(theta))
+    others = sum(points[name].shape[0] for name in points if name != "interior")
+    assert objective.minibatch(5, 20).share == pytest.approx((20 + others) / (60 + others))

@@ -103,7 +103,9 @@ def test_batches_of_data_go_round_in_turn_and_those_of_both_are_drawn() -> None:
     in_turn, theta = made(OF_DATA, settings={"batch": 3})
     batches = [in_turn.minibatch(number, 3).value(theta) for number in range(3)]  # of 8 samples two full batches
     assert torch.equal(batches[0], batches[2]) and not torch.equal(batches[0], batches[1])
+    assert in_turn.minibatch(1, 3).share == 3 / 8
     drawn, theta = made(OF_BOTH)
+    assert drawn.minibatch(1, 3).share == 3 / 6
     assert torch.equal(drawn.minibatch(1, 3).value(theta), drawn.minibatch(1, 3).value(theta))
     assert not torch.equal(drawn.minibatch(1, 3).value(theta), drawn.minibatch(2, 3).value(theta))
     assert torch.equal(drawn.minibatch(5, 6).value(theta), drawn.value(theta))

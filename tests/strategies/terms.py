@@ -26,6 +26,7 @@ class Terms:
     points: Mapping[str, Any] = field(default_factory=lambda: {"interior": np.zeros((1, 1))})
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     multipliers: Mapping[str, Tensor] = field(default_factory=dict)
+    share: float = 1.0
 
     @property
     def difficulty(self) -> Difficulty:
@@ -51,7 +52,8 @@ class Terms:
         points = self.points["interior"]
         if size >= len(points):
             return self
-        return self.given(points={"interior": points[np.random.default_rng(number).choice(len(points), size, False)]})
+        chosen = np.random.default_rng(number).choice(len(points), size, False)
+        return replace(self.given(points={"interior": points[chosen]}), share=size / len(points))
 
     def one(self, theta: Tensor, row: int) -> dict[str, Tensor]:
         """A row's residuals."""

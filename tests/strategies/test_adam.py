@@ -90,14 +90,15 @@ def test_batches_of_points_grow_until_every_point_is_seen():
     points = np.linspace(0.0, 3.0, 40)[:, None]
     objective = Terms(fitted, np.array([1.0, 2.0]), {"interior": points})
     theta, strategy = torch.ones(2, 2, dtype=torch.float64), Adam(steps=80, batch=5, growth=2.0, stages=4)
-    seen = []
+    seen, paid = [], 0.0
     for number, step in enumerate(steps(strategy, objective, theta, 80), 1):
         drawn = {n: points[np.random.default_rng(number).choice(40, n, replace=False)] for n in (5, 10, 20)}
         losses = {n: objective.given(points={"interior": some}) for n, some in (drawn | {40: points}).items()}
         found = [n for n, loss in losses.items() if np.allclose(loss.value_and_gradient(step.theta)[0], step.loss)]
         assert len(found) == 1
-        seen += found
+        seen, paid = seen + found, paid + step.evaluations
     assert seen == [5] * 19 + [10] * 20 + [20] * 20 + [40] * 21
+    assert paid == pytest.approx((5 + sum(seen)) / 40)  # the first batch is that of the start
     _, alone, _ = follow(strategy, objective.rows([1]), theta[1:], 80)
     assert torch.equal(alone[-1][0], step.theta[1])
     *_, last = follow(Adam(steps=80, batch=5, growth=1e300, stages=4), objective, theta, 80)
