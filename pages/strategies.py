@@ -34,7 +34,8 @@ def pick(compared: Comparison) -> tuple[tuple[str, ...], str]:
 
 def winners(compared: Comparison, among: tuple[str, ...], metric: str) -> pd.DataFrame:
     """Who wins where; see ``regimes.winners``; shared, never change it."""
-    return _winners(Same(compared.runs), among, metric)
+    low = {name: compared.thresholds[name].of(compared.grid(name))[list(METRICS).index(metric)] for name in among}
+    return _winners(Same(compared.runs), tuple(low.items()), metric)
 
 
 def show(compared: Comparison, among: tuple[str, ...], metric: str) -> None:
@@ -62,7 +63,8 @@ def _map(compared: Comparison, table: pd.DataFrame, metric: str) -> None:
     charts.show(figure, "winners", table, f"Which strategy has the lowest {METRICS[metric].lower()} in each cell")
     st.caption(
         f"{figures.SURE} and a strong colour: significantly below the next (p < {regimes.SIGNIFICANCE:g}, each cell "
-        "alone); pale: lowest, but the seeds do not tell it from the next; = exactly equal; ? fewer than two seeds. "
+        "alone); pale: lowest, but the seeds do not tell it from the next; grey: even the lowest is above its "
+        "threshold, none of them will do; = exactly equal; ? fewer than two seeds. "
         "A seed that diverged or failed counts as the worst of its cell."
     )
 
@@ -119,5 +121,6 @@ _GAINS = (
 
 
 @lru_cache(maxsize=16)
-def _winners(runs: Same, among: tuple[str, ...], metric: str) -> pd.DataFrame:
-    return regimes.winners(runs.frame[runs.frame["map"].isin(among)], metric)
+def _winners(runs: Same, thresholds: tuple[tuple[str, float], ...], metric: str) -> pd.DataFrame:
+    low = dict(thresholds)
+    return regimes.winners(runs.frame[runs.frame["map"].isin(low)], metric, thresholds=low)

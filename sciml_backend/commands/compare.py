@@ -39,7 +39,7 @@ class Compare(Command):
         add_thresholds(parser)
 
     def execute(self, args: argparse.Namespace) -> Any:
-        from sciml_backend.regimes import winners
+        from sciml_backend.regimes import seed_means, winners
         from sciml_backend.store.connection import Store
 
         names = _names(args.baseline, args.map)
@@ -47,6 +47,8 @@ class Compare(Command):
         with Store.in_memory() as store:
             runs = _runs(store, names, args, unit)
             low = _thresholds(store, names[0], args)
+        train, test = low.of(seed_means(runs[runs["map"] == str(names[0])]))
+        highest = dict.fromkeys(map(str, names), train if args.metric == "train_loss" else test)
         return {
             "baseline": str(names[0]),
             "source": args.source,
@@ -54,7 +56,7 @@ class Compare(Command):
             "budget": getattr(args, unit),
             "unit": unit,
             "methods": [_beside(runs, str(names[0]), str(name), low, args) for name in names[1:]],
-            "winners": _rows(winners(runs, args.metric)),
+            "winners": _rows(winners(runs, args.metric, thresholds=highest)),
             "regimes": _counts(runs, names, low),
         }
 
@@ -66,7 +68,8 @@ class Compare(Command):
             moved = table(method["shift"], ("metric", "level", "cells", "units", "n_both", "n_smaller", "n_larger"))
             cells = table(method["cells"], ("x", "y", "base", "method", "improvement", "verdict", "p"))
             parts += [f"\n{method['map']}: boundaries along x", moved, "improvement in percent", cells]
-        return "\n".join([*parts, "\nwinners", table(result["winners"], ("x", "y", "winner", "state", "p", "n_maps"))])
+        won = table(result["winners"], ("x", "y", "winner", "state", "lowest", "low", "p", "n_maps"))
+        return "\n".join([*parts, "\nwinners", won])
 
 
 def _names(baseline: str, maps: list[str]) -> list[MapName]:
@@ -127,7 +130,7 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, str):
+    if isinstance(value, str | bool):
         return value
     number = float(value)
     if not math.isfinite(number):

@@ -1,4 +1,4 @@
-"""Who wins where: one colour per strategy, pale where the seeds do not bear the win out."""
+"""Who wins where: one colour per strategy, pale where the seeds do not bear the win out, grey where none is low."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from sciml_backend.regimes.cells import axes
 from sciml_backend.regimes.winners import Win
 
 SURE = "✱"
+NONE_LOW = "#B9BEC6"
+"""Where even the lowest is above its threshold."""
 UNSURE = {"TIED": "=", "UNDECIDABLE": "?"}
 """What is written on cells that nobody wins."""
 
@@ -60,18 +62,17 @@ def _complete(cells: pd.DataFrame) -> pd.DataFrame:
     xs, ys = axes(cells)
     full = pd.MultiIndex.from_product([ys, xs], names=["y", "x"])
     out = cells.set_index(["y", "x"]).reindex(full).reset_index()
-    return out.assign(state=out["state"].fillna("alone"), winner=out["winner"].fillna(""))
+    known = {"state": out["state"].fillna("alone"), "winner": out["winner"].fillna("")}
+    return out.assign(**known, low=out["low"].astype("boolean").fillna(True).astype(bool))
 
 
 def _heat(cells: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Two colours per map, strong and pale, as the steps of a scale."""
-    steps = [tone for name in range(len(labels)) for tone in (colour(name), paler(colour(name)))]
+    """Two colours per map, strong and pale, and a last one for none, as the steps of a scale."""
+    steps = [tone for name in range(len(labels)) for tone in (colour(name), paler(colour(name)))] + [NONE_LOW]
     places = {name: 2 * k for k, name in enumerate(labels)}
-    codes = [
-        places.get(name, np.nan) + (state == Win.LEADS.name)
-        for name, state in zip(cells["winner"], cells["state"], strict=True)
-    ]
-    edges = np.arange(len(steps) + 1) / max(len(steps), 1)
+    won = cells["winner"].map(places).astype(float) + (cells["state"] == Win.LEADS.name)
+    codes = won.where(cells["low"] | won.isna(), len(steps) - 1)
+    edges = np.arange(len(steps) + 1) / len(steps)
     scale = [[edge, tone] for k, tone in enumerate(steps) for edge in edges[k : k + 2]]
     return {
         "type": "heatmap",
@@ -126,11 +127,14 @@ def _hatched(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _legend(cells: pd.DataFrame, labels: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """One entry per map that wins a cell, in its strong colour."""
-    for place, (name, label) in enumerate(labels.items()):
-        if (cells["winner"] == name).any():
-            marker = {"symbol": "square", "size": 11, "color": colour(place)}
-            yield {"type": "scatter", "name": label, "x": [None], "y": [None], "mode": "markers", "marker": marker}
+    """One entry per map that wins a cell, in its strong colour, and one for cells where none is low."""
+    won = cells[cells["low"]]["winner"]
+    entries = {label: colour(k) for k, (name, label) in enumerate(labels.items()) if (won == name).any()}
+    if (~cells["low"] & (cells["winner"] != "")).any():
+        entries["none is low"] = NONE_LOW
+    for label, tone in entries.items():
+        marker = {"symbol": "square", "size": 11, "color": tone}
+        yield {"type": "scatter", "name": label, "x": [None], "y": [None], "mode": "markers", "marker": marker}
 
 
 def _hover_texts(cells: pd.DataFrame, labels: Mapping[str, str], metric: str, x_title: str, y_title: str) -> list[str]:
@@ -144,7 +148,8 @@ def _said(row: Mapping[Any, Any], labels: Mapping[str, str], metric: str) -> Ite
         return
     first = f"<b>{labels[row['winner']]}</b>: " if row["winner"] else ""
     yield first + Win[row["state"]].value
-    yield f"{metric}: {compact(row['lowest'])}, {_seeds(row['n_seeds'], row['n_lost'])}"
+    above = "" if row["low"] else ", above its threshold"
+    yield f"{metric}: {compact(row['lowest'])}{above}, {_seeds(row['n_seeds'], row['n_lost'])}"
     yield f"next, {labels[row['runner_up']]}: {compact(row['next'])}, {_seeds(row['n_next'], row['n_lost_next'])}"
     yield f"p = {compact(row['p'])}, {row['n_maps']:.0f} strategies"
 

@@ -6,6 +6,7 @@ the number of cells, nor for the winner having been picked among several.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 import numpy as np
@@ -37,12 +38,19 @@ class Verdict(Enum):
     UNDECIDABLE = f"not decidable: fewer than {LEAST_SEEDS} seeds"
 
 
-def winners(runs: pd.DataFrame, metric: str = "test_error", *, significance: float = SIGNIFICANCE) -> pd.DataFrame:
+def winners(
+    runs: pd.DataFrame,
+    metric: str = "test_error",
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    significance: float = SIGNIFICANCE,
+) -> pd.DataFrame:
     """One row per cell that at least two maps have: who has the lowest geometric mean over seeds, and how surely.
 
     ``runs`` has one row per run (map, x, y, seed, status, the metric). Columns: x, y, state (the name of a Win), winner
     and runner_up (names of maps; the winner is empty where nobody won), lowest and next (geometric means, infinite
-    where all seeds are lost), p, n_maps, n_seeds and n_lost (the winner's), n_next and n_lost_next.
+    where all seeds are lost), low (whether the lowest is so by its map's threshold; true where ``thresholds`` has
+    none), p, n_maps, n_seeds and n_lost (the winner's), n_next and n_lost_next.
     """
     found = scores(runs, metric).sort_values(["y", "x", "mean", "n_lost", "map"], ignore_index=True)
     place = found.groupby(["y", "x"]).cumcount()
@@ -50,6 +58,7 @@ def winners(runs: pd.DataFrame, metric: str = "test_error", *, significance: flo
     first, second = (found[(place == k) & (sizes > 1)].reset_index(drop=True) for k in (0, 1))
     p = welch(first, second)
     state = _states(first, second, p, significance)
+    most = first["map"].map(dict(thresholds or {})).astype(float).fillna(np.inf)
     return pd.DataFrame(
         {
             "x": first["x"],
@@ -59,6 +68,7 @@ def winners(runs: pd.DataFrame, metric: str = "test_error", *, significance: flo
             "runner_up": second["map"],
             "lowest": 10 ** first["mean"],
             "next": 10 ** second["mean"],
+            "low": 10 ** first["mean"] <= most,
             "p": p,
             "n_maps": sizes[(place == 0) & (sizes > 1)].to_numpy(int),
             "n_seeds": first["n"],

@@ -53,6 +53,7 @@ def test_methods_stand_beside_the_baseline():
     assert (moved["cells"], moved["n_both"], moved["n_larger"]) == (pytest.approx(1), 2, 2)
     wins = {(row["x"], row["y"]): (row["winner"], row["state"]) for row in result["winners"]}
     assert wins[10, 500] == (ALM, "WON") and wins[5, 500] == ("", "TIED")
+    assert {row["x"]: row["low"] for row in result["winners"]} == {5: True, 10: True, 30: False}
     assert [(row["map"], row["I"], row["II"]) for row in result["regimes"]] == [(LBFGS, 2, 4), (ALM, 4, 2)]
     assert f"{ALM}: boundaries along x" in text and "test_error at the end" in text
 

@@ -7,6 +7,7 @@ import pytest
 
 from sciml_backend.figures import SURE, clicked_cell, colour, cost_scatter, curves, improvement_map, winner_map
 from sciml_backend.figures.style import CATEGORIES, paler
+from sciml_backend.figures.winner_map import NONE_LOW
 from sciml_backend.regimes import Threshold, Thresholds, boundaries, complete, improvement
 
 NAMES = ("L-BFGS", "ALM")
@@ -86,7 +87,7 @@ def won():
         (10.0, 500.0, "LOST", "", "lbfgs", np.inf, np.inf, np.nan),
     ]
     columns = ["x", "y", "state", "winner", "runner_up", "lowest", "next", "p"]
-    return pd.DataFrame(rows, columns=columns).assign(n_maps=2, n_seeds=3, n_lost=0, n_next=3, n_lost_next=1)
+    return pd.DataFrame(rows, columns=columns).assign(low=True, n_maps=2, n_seeds=3, n_lost=0, n_next=3, n_lost_next=1)
 
 
 LABELS = {"alm": "ALM", "lbfgs": "L-BFGS", "sgd": "SGD"}
@@ -95,9 +96,18 @@ LABELS = {"alm": "ALM", "lbfgs": "L-BFGS", "sgd": "SGD"}
 def test_a_winner_has_its_colour_and_a_lead_a_paler_one(won):
     heat = winner_map(won, LABELS, metric="test error").data[0]
     np.testing.assert_array_equal(heat.z, [[2, 1, np.nan], [np.nan, np.nan, np.nan]])
-    scale = dict(zip(np.arange(6), [tone for _, tone in heat.colorscale][::2], strict=True))
+    scale = dict(zip(np.arange(7), [tone for _, tone in heat.colorscale][::2], strict=True))
     assert scale[2] == colour(1) == CATEGORIES[1] and scale[1] == paler(CATEGORIES[0])
     assert heat.text[0].tolist() == [f"L-BFGS {SURE}", "ALM", ""]
+
+
+def test_a_cell_where_none_is_low_is_grey_and_still_names_the_lowest(won):
+    figure = winner_map(won.assign(low=[True, False, False, False, False]), LABELS, metric="test error")
+    heat = figure.data[0]
+    np.testing.assert_array_equal(heat.z, [[2, 6, np.nan], [np.nan, np.nan, np.nan]])
+    assert heat.colorscale[-1][1] == NONE_LOW and heat.text[0].tolist() == [f"L-BFGS {SURE}", "ALM", ""]
+    assert "0.01, above its threshold, 3 seeds" in figure.data[-1].hovertext[1]
+    assert [t.name for t in figure.data[1:] if t.marker.size == 11] == ["L-BFGS", "none is low"]
 
 
 def test_cells_without_a_winner_say_why(won):

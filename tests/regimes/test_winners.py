@@ -52,6 +52,13 @@ def test_the_test_is_between_the_two_lowest_of_all():
     assert (found["winner"], found["runner_up"], found["n_maps"]) == ("a", "b", 3)
 
 
+def test_the_lowest_is_low_by_the_threshold_of_its_own_map():
+    values = runs(a=[0.2, 0.2], b=[0.4, 0.4])
+    for thresholds, low in (({"a": 0.1, "b": 1.0}, False), ({"a": 0.3, "b": 0.1}, True), ({}, True)):
+        assert winners(values, thresholds=thresholds).iloc[0]["low"] == low
+    assert not winners(runs(a=["diverged"] * 2, b=["failed"] * 2), thresholds={"a": 1.0}).iloc[0]["low"]
+
+
 def test_equal_strategies_tie():
     found = one(a=[0.5, 0.6], b=[0.5, 0.6], c=[0.7, 0.8])
     assert (found["state"], found["winner"], found["p"]) == ("TIED", "", 1.0)
