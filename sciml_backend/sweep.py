@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml_backend import catalog
+from sciml_backend import catalog, memory
 from sciml_backend import plan as planning
 from sciml_backend.diagnostic import DOUBLE_UP_TO, AlongTraining, Diagnostic, OfTheLoss, TrainingPath
 from sciml_backend.engine import batches, provenance
@@ -242,12 +242,20 @@ def from_bytes(blob: bytes, dtype: str) -> Tensor:
 
 
 def retraced(spec: RunSpec, *, device: str = "cpu") -> TrainingPath:
-    """Train a run anew and keep its weights wherever its curve has a point; small networks' in float64."""
+    """Train a run anew and keep its weights wherever its curve has a point; small networks' in float64.
+
+    Raises BadRequest once the weights would fill more than half of the free memory.
+    """
     iterations: list[int] = []
     thetas: list[Tensor] = []
 
     def keep(_: int, iteration: int, theta: Tensor) -> None:
         iterations.append(iteration)
+        if (len(thetas) + 1) * theta.nbytes > memory.free(theta.device) // 2:
+            raise BadRequest(
+                f"The weights at {len(iterations):,} points of its training do not fit into half of the free memory; "
+                "measure a run of fewer steps, or its ends by hessian_extremes."
+            )
         thetas.append(theta.double() if len(theta) <= DOUBLE_UP_TO else theta)
 
     start = initial_weights([spec], device=device)
@@ -280,6 +288,7 @@ def diagnose(
     before, after = (theta.to(device, TORCH_DTYPE[dtype]) for theta in (initial, final))
     started = time.perf_counter()
     if isinstance(diagnostic, AlongTraining):
+        diagnostic.require_room(after)
         path = retraced(spec, device=device)
         found = diagnostic.compute_along(objective, path)
         found.numbers["reproduced"] = float(torch.equal(path.theta[-1], after))

@@ -119,6 +119,32 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_computed(
         diagnosed(spec, kind)
 
 
+def test_sharpening_is_refused_before_its_run_is_trained_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free", lambda device: 4_000_000)
+    with pytest.raises(BadRequest, match="more than half of the 0.0 GiB that are free"):
+        diagnosed(planned(RESNET, LARGE, steps=10**9), "sharpening")
+
+
+def test_a_way_that_does_not_fit_into_memory_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = planned(RESNET, LARGE, steps=10**9, batch=1)
+    monkeypatch.setattr(memory, "free", lambda device: 5 * weights(spec).nbytes)
+    with pytest.raises(BadRequest, match="of its training do not fit"):
+        diagnosed(spec, "sharpening", steps=2)
+
+
+def test_a_large_networks_points_are_measured_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = planned(RESNET, LARGE, steps=1, batch=SEEN)
+    ((record,),) = list(sweep.train([spec]))
+    settings = {"data": 1, "points": 2, "steps": 6}
+    given: dict[str, Any] = {"theta_initial": None, "theta_final": record.theta_final or b"", "settings": settings}
+    with monkeypatch.context() as few:
+        few.setattr(memory, "free", lambda device: 2 * 6 * len(record.theta_final or b""))
+        found = sweep.diagnose(spec, "sharpening", **given)
+    for at, end in enumerate(("initial", "final")):
+        alone = sweep.diagnose(spec, "hessian_extremes", **given | {"settings": {"at": end, "data": 1, "samples": 2}})
+        assert found.arrays["lambda_max"][at] == pytest.approx(alone.numbers["lambda_max"], rel=0.05)
+
+
 @pytest.mark.parametrize("kind", [FNO, RESNET], ids=["fno", "resnet"])
 def test_sharpening_follows_a_large_network(kind: dict[str, Any]) -> None:
     spec = planned(kind, LARGE, steps=1, batch=SEEN)
