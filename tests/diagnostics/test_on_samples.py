@@ -85,6 +85,8 @@ def test_curvature_of_a_subset_is_that_of_the_dense_hessian(kind: dict[str, Any]
     assert density.numbers["lambda_max_final"] == pytest.approx(float(exact[-1]), rel=1e-4)
     first = float((density.arrays["nodes_final"] * density.arrays["weights_final"]).sum(1).mean())
     assert abs(first * len(exact) - float(dense.trace())) < 4 * float(dense.norm())  # of two start vectors
+    theirs = diagnosed(spec, "pyhessian_opinion", steps=2, runs=1, iterations=200, tolerance=1e-6)
+    assert theirs.numbers["lambda_max"] == pytest.approx(float(exact[exact.abs().argmax()]), rel=1e-3)
     plane = diagnosed(spec, "landscape", points=3, steps=30)
     assert plane.numbers["loss"] == pytest.approx(float(loss(theta)), rel=1e-6)
     assert plane.numbers["curvature_first"] == pytest.approx(float(exact[exact.abs().argmax()]), rel=1e-6)
@@ -109,7 +111,7 @@ def test_large_networks_are_measured_in_float32_with_few_vectors(kind: dict[str,
     assert np.isfinite(plane.arrays["log10_loss"]).all() and plane.arrays["log10_loss"].shape == (3, 3)
 
 
-@pytest.mark.parametrize("kind", ["hessian_extremes", "spectrum", "landscape", "sharpening"])
+@pytest.mark.parametrize("kind", ["hessian_extremes", "spectrum", "landscape", "sharpening", "pyhessian_opinion"])
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_computed(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
