@@ -291,7 +291,9 @@ class OnSamples(OfRuns):
         return other
 
     def gauss_newton(self, theta: Tensor) -> Tensor:
-        raise BadRequest(f"{self.label} has too many residuals for a dense matrix; choose another strategy.")
+        raise BadRequest(
+            f"{self.label} has too many residuals for a dense matrix; choose another strategy or diagnostic."
+        )
 
     def residuals(self, theta: Tensor) -> dict[str, Tensor]:
         own, rows = self._for(theta), []

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from sciml_backend import memory, sweep
 from sciml_backend.diagnostics.basin_jumps import BasinJumps
+from sciml_backend.objective import Objective
 from sciml_backend.problems.digits import Digits
 from sciml_backend.problems.poisson_2d import Poisson2D
 from sciml_backend.run import BadRequest, MapName, RunSpec
@@ -119,6 +120,19 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_computed(
     monkeypatch.setattr(memory, "free", lambda device: 4_000_000)
     with pytest.raises(BadRequest, match="more than half of the 0.0 GiB that are free"):
         diagnosed(spec, kind)
+
+
+@pytest.mark.parametrize("kind", [FNO, RESNET], ids=["fno", "resnet"])
+def test_where_residuals_make_no_dense_matrix_none_is_computed(
+    kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def products(self: Objective, theta: Tensor, v: Tensor) -> Tensor:
+        raise AssertionError("The Hessian is computed.")
+
+    spec = planned(kind, TINY)
+    monkeypatch.setattr(type(sweep.objective_of([spec])), "hessian_times", products)
+    with pytest.raises(BadRequest, match="choose another"):
+        sweep.diagnose(spec, "stationary_point", theta_initial=None, theta_final=sweep.to_bytes(weights(spec)))
 
 
 def test_sharpening_is_refused_before_its_run_is_trained_anew(monkeypatch: pytest.MonkeyPatch) -> None:
