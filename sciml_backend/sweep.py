@@ -124,9 +124,11 @@ def train(
 
 
 def _rows_that_fit(spec: RunSpec, device: str) -> int:
-    objective = objective_of([spec], device=device)
-    one, two = objective.memory(1), objective.memory(2)
-    kept = max(strategy.vectors for strategy in schedule_of(spec)) * objective.parameters
+    objective, schedule = objective_of([spec], device=device), schedule_of(spec)
+    largest = max(strategy.largest_batch for strategy in schedule)
+    seen = [objective, objective.minibatch(0, largest)] if largest else [objective]  # a batch may go through at once
+    one, two = (max(part.memory(rows) for part in seen) for rows in (1, 2))
+    kept = max(strategy.vectors for strategy in schedule) * objective.parameters
     per_row = two - one + kept * TORCH_DTYPE[spec.dtype].itemsize
     return batches.rows_that_fit(fixed=2 * one - two, per_row=per_row, device=device)
 

@@ -201,3 +201,12 @@ def test_jumps_that_cannot_be_are_refused() -> None:
         BasinJumps(rate=0.0)
     with pytest.raises(BadRequest, match="take a smaller one"):
         diagnosed_jumps(planned(FNO, TINY), rate=1e200, iterations=10)
+
+
+def test_a_jump_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = planned(RESNET, TINY)
+    in_double = sweep.objective_of([spec], dtype="float64")
+    monkeypatch.setattr(memory, "free", lambda device: 2 * in_double.minibatch(0, 2).memory(1))
+    assert diagnosed_jumps(spec, iterations=10, batch=2).arrays["length"].shape == (10,)
+    with pytest.raises(BadRequest, match="take a smaller batch"):
+        diagnosed_jumps(spec, iterations=10, batch=N)
