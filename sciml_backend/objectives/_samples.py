@@ -371,7 +371,10 @@ class OnSamples(OfRuns):
 
     def memory(self, runs: int) -> int:
         size = torch.empty((), dtype=self.dtype).element_size()
-        data = min(KEPT, self.n * self.problem.channels * self.side**2 * size)
+        nodes = self.n * self.side**2
+        data = min(KEPT, nodes * self.problem.channels * size)
+        if self.device.type == "cpu":
+            data += nodes * 8  # the samples themselves: a field and its solution at least
         return self._stepper.bytes + runs * (data + 4 * self.parameters * size)
 
 

@@ -188,6 +188,13 @@ def test_steps_are_the_published_ones_for_the_amount_of_data() -> None:
         objective.published_steps(32)
 
 
+def test_predicted_memory_grows_with_the_samples_and_what_the_network_sees_of_them() -> None:
+    few, many = (made(OF_DATA, data=[n], dtype="float32")[0] for n in (1000, 3000))
+    samples = catalog.problem("poisson_2d").samples(8, {"K": 1.0}, grid=32)
+    each = (samples.fields.nbytes + samples.targets.nbytes + samples.inputs().nbytes) / 8
+    assert many.memory(1) - few.memory(1) >= 2000 * each
+
+
 def test_a_named_variant_is_named_and_reads_back() -> None:
     for name in ("fno/poisson_2d/adam@coarse", "pino/darcy/alm@coarse", "pino/darcy/adam@float64,coarse"):
         family = MapName.parse(name).family
