@@ -44,7 +44,8 @@ def history(runs: pd.DataFrame) -> None:
     """The seeds' curves."""
     along = st.segmented_control(
         "Curves against", list(ALONG), format_func=ALONG.__getitem__, key="along", required=True,
-        help="Evaluations count every computation of loss and gradient; a product with the Hessian counts as two.",
+        help="Evaluations count every computation of loss and gradient on all data: a product with the Hessian is two, "
+        "a step on a batch the part of the data that it saw.",
     )  # fmt: skip
     figure = cell_summary.cell_curves(runs, along=along)
     st.plotly_chart(figure, key="curves", config=cell_summary.SAVING, alt="Training loss and test error of each seed")
@@ -122,8 +123,10 @@ def with_sharpness(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 def _sharpness(cell_id: str) -> float | None:
     for row in results.diagnostics(cell_id).to_dict("records"):
-        numbers = json.loads(row["numbers"])
-        if row["kind"] == "hessian_extremes" and json.loads(row["settings"]).get("at") == "final":
+        numbers, settings = json.loads(row["numbers"]), json.loads(row["settings"])
+        if settings.get("data"):  # of some samples alone
+            continue
+        if row["kind"] == "hessian_extremes" and settings.get("at") == "final":
             return float(numbers["lambda_max"])
         if row["kind"] == "spectrum":
             return float(numbers["lambda_max_final"])

@@ -86,6 +86,7 @@ def _summary(table: pd.DataFrame, names: tuple[str, str], unit: str, target: flo
 
 _HELP = (
     "Whole runs as they are stored, or until the first logged point at which the training loss is at or below the "
-    "baseline's threshold. Evaluations are computations of loss and gradient, a Hessian product counts as two; seconds "
-    "are a run's share of its batch's time and compare only where both were computed on equal machines."
+    "baseline's threshold. Evaluations are computations of loss and gradient on all data: a Hessian product is two, a "
+    "step on a batch the part of the data that it saw. Seconds are a run's share of its batch's time and compare only "
+    "where both were computed on equal machines."
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sciml_backend.run import BadRequest, MapName, Setting, defaults
 
 if TYPE_CHECKING:
+    from sciml_backend.problem import Coefficient
     from sciml_backend.regimes import Footing, Thresholds
     from sciml_backend.store.connection import Store
 
@@ -215,9 +216,7 @@ def plan(args: argparse.Namespace) -> list[Any]:
         if not sign:
             raise BadRequest(f"--set takes NAME=VALUE, got {pair!r}.")
         if key in axes:
-            called = dict(zip(axes[key].names, axes[key].axis, strict=False))
-            parts = (str(called.get(part, part)) for part in text.split(","))
-            coefficients[key] = numbers(",".join(parts), what=f"--set {key}") or []
+            coefficients[key] = _values(axes[key], text)
         elif key in of_models:
             of_model[key] = setting(text)
         else:
@@ -232,6 +231,16 @@ def plan(args: argparse.Namespace) -> list[Any]:
         model=of_model,
         settings=of_strategy,
     )
+
+
+def _values(coefficient: Coefficient, text: str) -> list[float]:
+    """Values of a coefficient, by number or by name; raises BadRequest when they are none."""
+    called = dict(zip(coefficient.names, coefficient.axis, strict=False))
+    try:
+        return [called[part] if part in called else float(part) for part in text.split(",")]
+    except ValueError:
+        names = f", or {', '.join(called)}" if called else ""
+        raise BadRequest(f"--set {coefficient.name} takes numbers separated by commas{names}, got {text!r}.") from None
 
 
 def setting(text: str) -> Setting:

@@ -105,6 +105,10 @@ class TrainingPath:
 class AlongTraining(Diagnostic):
     """A diagnostic of the way, not of its ends: the run is trained anew, and its weights kept wherever its curve is."""
 
+    def require_room(self, theta: Tensor) -> None:
+        """Raise BadRequest, before training, where measuring a run with weights (P,) would take too much memory."""
+        return None
+
     @abstractmethod
     def compute_along(self, objective: Objective, path: TrainingPath) -> Finding:
         """Measure a run along its training."""

@@ -68,7 +68,9 @@ def _remember(path: Path, arrays: Arrays) -> None:
 
 def _read(path: Path) -> Arrays | None:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as zipped:  # each member's checksum is compared
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as zipped:
+            if zipped.zip.testzip():  # reading an array compares no checksum where its header tells of a shorter one
+                return None
             found = {name: zipped[name] for name in zipped.files}
         os.utime(path)
     except (OSError, ValueError, EOFError, KeyError, BadZipFile):

@@ -91,3 +91,5 @@ class Loss:
             raise BadRequest(f"{phase.label} moves the points itself; choose the sampling uniform or sobol.")
         if ("weights" in self.adapted or self.weights) and phase.weighs_terms:
             raise BadRequest(f"{phase.label} weighs the terms itself; leave the weighting fixed and all weights at 1.")
+        if isinstance(phase.inner, Outer):
+            self._require_free(phase.inner)

@@ -18,11 +18,15 @@ from sciml_backend.linalg.taylor import Streams
 
 @dataclass(frozen=True)
 class Block:
-    """One weight matrix or bias inside a row of theta: its name, where it lies and its shape, (out, in) or (out,)."""
+    """One weight matrix or bias inside a row of theta: its name, where it lies and its shape, (out, in) or (out,).
+
+    Where the outputs are not along the first axis of the shape, ``out`` is theirs.
+    """
 
     name: str
     slice: slice
     shape: tuple[int, ...]
+    out: int = 0
 
 
 def laid_out(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Block, ...]:

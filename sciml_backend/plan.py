@@ -37,8 +37,8 @@ def plan(
 ) -> list[RunSpec]:
     """Every combination of coefficients, data and seeds as a run of the map; axes left out take the map's own values.
 
-    Settings in the name's variant (``@float64``, ``@nu=5.0``) count as given. Raises BadRequest on whatever is unknown
-    or out of range, before anything is trained.
+    What is asked for twice is planned once. Settings in the name's variant (``@float64``, ``@nu=5.0``) count as given.
+    Raises BadRequest on whatever is unknown or out of range, before anything is trained.
     """
     family = catalog.family(name.family)
     problem_entry = catalog.entry("problems", name.problem)
@@ -92,7 +92,7 @@ def plan(
                     plugin=plugin,
                 )
                 runs.append(spec.but(variant=variant_of(spec)))
-    return runs
+    return list({run.cell_id: run for run in runs}.values())
 
 
 def axes_of(name: MapName) -> Axes:

@@ -211,6 +211,11 @@ class Strategy(ABC, Generic[S]):
         return 12
 
     @property
+    def largest_batch(self) -> int:
+        """Samples of its largest batch, 0 where it sees all there are; memory is predicted from it."""
+        return 0
+
+    @property
     def expected_iterations(self) -> int:
         """About how many iterations a run takes, for estimates where none was timed; PINNs took 2,500 to 8,500."""
         return 4000
@@ -286,6 +291,10 @@ class Outer(Strategy[OuterState[C]], Generic[C]):
     @property
     def vectors(self) -> int:
         return self.inner.vectors + 4
+
+    @property
+    def largest_batch(self) -> int:
+        return self.inner.largest_batch
 
     @abstractmethod
     def context(self, objective: Posable, theta: Tensor) -> C:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml_backend import catalog
+from sciml_backend import catalog, memory
 from sciml_backend import plan as planning
 from sciml_backend.diagnostic import DOUBLE_UP_TO, AlongTraining, Diagnostic, OfTheLoss, TrainingPath
 from sciml_backend.engine import batches, provenance
@@ -124,9 +124,11 @@ def train(
 
 
 def _rows_that_fit(spec: RunSpec, device: str) -> int:
-    objective = objective_of([spec], device=device)
-    one, two = objective.memory(1), objective.memory(2)
-    kept = max(strategy.vectors for strategy in schedule_of(spec)) * objective.parameters
+    objective, schedule = objective_of([spec], device=device), schedule_of(spec)
+    largest = max(strategy.largest_batch for strategy in schedule)
+    seen = [objective, objective.minibatch(0, largest)] if largest else [objective]  # a batch may go through at once
+    one, two = (max(part.memory(rows) for part in seen) for rows in (1, 2))
+    kept = max(strategy.vectors for strategy in schedule) * objective.parameters
     per_row = two - one + kept * TORCH_DTYPE[spec.dtype].itemsize
     return batches.rows_that_fit(fixed=2 * one - two, per_row=per_row, device=device)
 
@@ -242,12 +244,20 @@ def from_bytes(blob: bytes, dtype: str) -> Tensor:
 
 
 def retraced(spec: RunSpec, *, device: str = "cpu") -> TrainingPath:
-    """Train a run anew and keep its weights wherever its curve has a point; small networks' in float64."""
+    """Train a run anew and keep its weights wherever its curve has a point; small networks' in float64.
+
+    Raises BadRequest once the weights would fill more than half of the free memory.
+    """
     iterations: list[int] = []
     thetas: list[Tensor] = []
 
     def keep(_: int, iteration: int, theta: Tensor) -> None:
         iterations.append(iteration)
+        if (len(thetas) + 1) * theta.nbytes > memory.free(theta.device) // 2:
+            raise BadRequest(
+                f"The weights at {len(iterations):,} points of its training do not fit into half of the free memory; "
+                "measure a run of fewer steps, or its ends by hessian_extremes."
+            )
         thetas.append(theta.double() if len(theta) <= DOUBLE_UP_TO else theta)
 
     start = initial_weights([spec], device=device)
@@ -280,6 +290,7 @@ def diagnose(
     before, after = (theta.to(device, TORCH_DTYPE[dtype]) for theta in (initial, final))
     started = time.perf_counter()
     if isinstance(diagnostic, AlongTraining):
+        diagnostic.require_room(after)
         path = retraced(spec, device=device)
         found = diagnostic.compute_along(objective, path)
         found.numbers["reproduced"] = float(torch.equal(path.theta[-1], after))

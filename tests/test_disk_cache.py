@@ -74,6 +74,15 @@ def test_a_damaged_file_is_made_anew(damage: str) -> None:
     assert np.array_equal(disk_cache.kept({"n": 5}, make)["values"], np.arange(1000)) and make.calls == 2
 
 
+def test_an_array_that_became_shorter_is_made_anew() -> None:
+    make = Maker()
+    disk_cache.kept({"n": 5}, make)
+    (path,) = files()
+    path.write_bytes(path.read_bytes().replace(b"(1000,)", b"( 100,)"))
+    disk_cache.forget()
+    assert np.array_equal(disk_cache.kept({"n": 5}, make)["values"], np.arange(1000)) and make.calls == 2
+
+
 def test_the_files_used_longest_ago_go(monkeypatch: pytest.MonkeyPatch) -> None:
     make = Maker()
     disk_cache.kept({"n": 0}, make)

@@ -168,6 +168,10 @@ def test_what_cannot_be_is_refused_in_one_sentence(settings, sentence):
     with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
         planned("alm", weighting="adaptive")
     with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
+        planned("cl", **{"inner": "alm", "weight.initial": 2.0})
+    with pytest.raises(BadRequest, match="ALM within it weighs them too"):
+        planned("alm", inner="alm")
+    with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
         planned("alm", weight__initial=10.0)
     with pytest.raises(BadRequest, match="no measured values"):
         planned(problem="poisson_1d", noise=0.1)

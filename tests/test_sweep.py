@@ -25,6 +25,11 @@ def test_a_plan_without_axes_is_the_whole_map() -> None:
     assert len(sweep.plan(NAME, seeds=[0, 1, 2])) == 12 * 12 * 3
 
 
+def test_a_run_asked_for_twice_is_planned_once() -> None:
+    runs = sweep.plan(NAME, coefficients={"beta": [5, 6, 5.0]}, data=[100, 100], seeds=[0, 1, 0])
+    assert [(run.coefficients["beta"], run.seed) for run in runs] == [(5.0, 0), (5.0, 1), (6.0, 0), (6.0, 1)]
+
+
 def test_a_cells_identity_is_its_settings_and_nothing_else() -> None:
     (a,), (b,) = plan(), plan(dtype="float64")
     assert a.cell_id == plan()[0].cell_id != b.cell_id

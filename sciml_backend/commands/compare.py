@@ -32,9 +32,7 @@ class Compare(Command):
             "--metric", choices=("test_error", "train_loss"), default="test_error", help="what must be low"
         )
         budget = parser.add_mutually_exclusive_group()
-        budget.add_argument(
-            "--evaluations", type=float, help="read each run at this many loss-and-gradient evaluations"
-        )
+        budget.add_argument("--evaluations", type=float, help="read each run at this many evaluations of all data")
         budget.add_argument("--seconds", type=float, help="read each run at this many seconds")
         add_thresholds(parser)
 

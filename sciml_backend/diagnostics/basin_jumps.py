@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sciml_backend import memory
 from sciml_backend.diagnostic import Diagnostic, Finding, require_finite
 from sciml_backend.linalg.power_law import power_law
 from sciml_backend.run import setting
@@ -47,6 +48,7 @@ class BasinJumps(Diagnostic):
     def compute(self, objective: Objective, *, theta_initial: Tensor, theta_final: Tensor) -> Finding:
         """Go on from the weights after training; raises BadRequest where samples cannot be told apart."""
         require_finite(theta_final)
+        self._require_room(objective, theta_final)
         theta, lengths, losses = theta_final[None], [], []
         for number in range(self.iterations):
             loss, gradient = objective.minibatch(number, self.batch).value_and_gradient(theta)
@@ -62,3 +64,11 @@ class BasinJumps(Diagnostic):
             numbers |= {"alpha": fit.alpha, "alpha_error": fit.error, "lowest": fit.lowest, "tail": float(fit.tail)}
             numbers["distance"] = fit.distance
         return Finding(numbers, {"length": length, "loss": np.array(losses)})
+
+    def _require_room(self, objective: Objective, theta: Tensor) -> None:
+        needed, free = objective.minibatch(0, self.batch).memory(1), memory.free(theta.device)
+        self.require(
+            needed <= free // 2,
+            f"a step on {self.batch:,} samples is predicted to need {needed / 2**30:.1f} GiB and "
+            f"{free / 2**30:.1f} GiB are free; take a smaller batch.",
+        )

@@ -111,11 +111,13 @@ def rescaled(directions: Tensor, theta: Tensor, *, layout: Sequence[Block], norm
         return directions
     result = torch.zeros_like(directions)
     for block in layout:
-        groups = block.shape[0] if normalise == "filter" and len(block.shape) > 1 else 1
-        parts = directions[:, block.slice].reshape(len(directions), groups, -1)
-        wanted = torch.linalg.vector_norm(theta[block.slice].reshape(groups, -1), dim=1)
+        groups = block.shape[block.out] if normalise == "filter" and len(block.shape) > 1 else 1
+        places = torch.arange(block.slice.start, block.slice.stop, device=theta.device).unflatten(0, block.shape)
+        places = places.movedim(block.out, 0).reshape(groups, -1)
+        parts = directions[:, places]
+        wanted = torch.linalg.vector_norm(theta[places], dim=1)
         norms = torch.linalg.vector_norm(parts, dim=2)
         # A filter that the direction does not touch stays untouched.
         factor = torch.where(norms > 0, wanted / norms.clamp_min(torch.finfo(norms.dtype).tiny), 0.0)
-        result[:, block.slice] = (parts * factor.unsqueeze(2)).reshape(len(directions), -1)
+        result[:, places] = parts * factor.unsqueeze(2)
     return result

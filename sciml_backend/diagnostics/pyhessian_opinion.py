@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sciml_backend.diagnostic import Diagnostic, Finding, hessian_at
+from sciml_backend.diagnostic import Finding, OfTheLoss, affordable_steps, hessian_at
 from sciml_backend.run import BadRequest, setting
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PyHessianOpinion(Diagnostic):
+class PyHessianOpinion(OfTheLoss):
     """λmax, trace and spectral quadrature of the trained run by the PyHessian package, which shares no code with ours.
 
     PyHessian stops its trace when two running means happen to be close, so ``trace_samples`` says after how many
@@ -46,6 +46,7 @@ class PyHessianOpinion(Diagnostic):
     def compute(self, objective: Objective, *, theta_initial: Tensor, theta_final: Tensor) -> Finding:
         """Measure the end of the training; raises BadRequest when the package is not installed."""
         hessian_at(objective, theta_final)  # the same demands on dtype and finiteness as ours
+        steps = affordable_steps(self.steps, theta_final)
         with _pyhessian(self.seed) as package:
             weights = _Weights(objective, theta_final)
             judge = package.hessian(
@@ -56,7 +57,7 @@ class PyHessianOpinion(Diagnostic):
             )
             values, _ = judge.eigenvalues(maxIter=self.iterations, tol=self.tolerance, top_n=1)
             samples = judge.trace(maxIter=self.iterations, tol=self.tolerance)
-            nodes, shares = judge.density(iter=min(self.steps, theta_final.numel()), n_v=self.runs)
+            nodes, shares = judge.density(iter=steps, n_v=self.runs)
             weights.theta.grad = None  # else the graph of the gradient keeps itself alive
         numbers = {
             "lambda_max": float(values[0]),

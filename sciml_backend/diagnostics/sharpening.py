@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sciml_backend.diagnostic import (
+    DOUBLE_UP_TO,
     AlongTraining,
     Finding,
     OfTheLoss,
@@ -45,18 +47,16 @@ class Sharpening(OfTheLoss, AlongTraining):
         self.require(self.points >= 2, f"points must be at least 2, got {self.points}.")
         self.require(self.steps >= 2, f"steps must be at least 2, got {self.steps}.")
 
+    def require_room(self, theta: Tensor) -> None:
+        affordable_steps(self.steps, theta)
+
     def compute_along(self, objective: Objective, path: TrainingPath) -> Finding:
         """Lanczos at every chosen point, all from one start vector."""
         chosen = np.unique(np.linspace(0, len(path.iteration) - 1, self.points).round().astype(int))
         theta = path.theta[torch.as_tensor(chosen)]
         require_finite(theta)
-        generator = torch.Generator().manual_seed(self.seed)
-        start = gaussian(1, theta[0], generator=generator).expand_as(theta)
-        steps = affordable_steps(self.steps, theta[0], rows=len(theta))
-        krylov = lanczos(lambda v: objective.hessian_times(theta, v), start, steps=steps)
-        last = (krylov.steps - 1).clamp_min(0)
-        every = torch.arange(len(theta))
-        values, residuals = krylov.ritz_values[every, last], krylov.bounded_residuals()[every, last]
+        pieces = theta.split(len(theta) if theta.shape[1] <= DOUBLE_UP_TO else 1)
+        values, residuals = map(torch.cat, zip(*(self._largest(objective, some) for some in pieces), strict=True))
         numbers = {
             "lambda_max_initial": float(values[0]),
             "lambda_max_final": float(values[-1]),
@@ -69,3 +69,13 @@ class Sharpening(OfTheLoss, AlongTraining):
             "train_loss": to_numpy(objective.value(theta)),
         }
         return Finding(numbers, arrays)
+
+    def _largest(self, objective: Objective, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """The largest eigenvalue at every row of theta (B, P), and how near a true one lies, (B,) each."""
+        generator = torch.Generator().manual_seed(self.seed)
+        start = gaussian(1, theta[0], generator=generator).expand_as(theta)
+        steps = affordable_steps(self.steps, theta[0], rows=len(theta))
+        krylov = lanczos(lambda v: objective.hessian_times(theta, v), start, steps=steps)
+        last = (krylov.steps - 1).clamp_min(0)
+        every = torch.arange(len(theta))
+        return krylov.ritz_values[every, last], krylov.bounded_residuals()[every, last]

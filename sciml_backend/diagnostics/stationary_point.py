@@ -48,6 +48,7 @@ class StationaryPoint(Diagnostic):
         self._require_room(theta)
         here = theta[None]
         loss, gradient = objective.value_and_gradient(here)
+        reachable = self._reachable(objective, here, gradient)  # first, as it is refused where there is no such matrix
         values = to_numpy(eigen(objective.hessian(here)).values[0])
         floor = self.floor * float(np.abs(values).max())
         negative, positive = int((values < -floor).sum()), int((values > floor).sum())
@@ -62,7 +63,7 @@ class StationaryPoint(Diagnostic):
             "vanishing": float(len(values) - negative - positive),
             "positive": float(positive),
             "output": float(np.linalg.norm(learned["solution"]) / np.linalg.norm(learned["reference"])),
-            "reachable": self._reachable(objective, here, gradient) / float(loss[0]),
+            "reachable": reachable / float(loss[0]),
         }
         return Finding(numbers, {"eigenvalues": values})
 

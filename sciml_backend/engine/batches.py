@@ -45,6 +45,6 @@ def rows_that_fit(*, fixed: int, per_row: int, device: str) -> int:
     if fixed + per_row > room:
         raise BadRequest(
             f"One such run is predicted to need {(fixed + per_row) / 2**30:.1f} GiB and {room / 2**30:.1f} GiB may be "
-            "used; take a smaller network, fewer points or a shorter history."
+            "used; take a smaller network, fewer points, a smaller batch or a shorter history."
         )
     return (room - fixed) // per_row

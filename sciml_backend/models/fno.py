@@ -7,7 +7,7 @@ point. As so few coefficients are kept, they are matrix products with sines and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from itertools import pairwise
 from math import pi, prod
@@ -67,7 +67,8 @@ class FNO(OperatorModel):
             shapes |= affine(f"local_{i}", self.width, self.width)
         for i, (n_in, n_out) in enumerate(pairwise((self.width, *self.hidden, self.outputs))):
             shapes |= affine(f"projection_{i}", n_in, n_out)
-        return laid_out(shapes)
+        spectral = {f"spectral_{i}" for i in range(self.layers)}
+        return tuple(replace(block, out=5) if block.name in spectral else block for block in laid_out(shapes))
 
     def init(self, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

@@ -291,7 +291,9 @@ class OnSamples(OfRuns):
         return other
 
     def gauss_newton(self, theta: Tensor) -> Tensor:
-        raise BadRequest(f"{self.label} has too many residuals for a dense matrix; choose another strategy.")
+        raise BadRequest(
+            f"{self.label} has too many residuals for a dense matrix; choose another strategy or diagnostic."
+        )
 
     def residuals(self, theta: Tensor) -> dict[str, Tensor]:
         own, rows = self._for(theta), []
@@ -321,10 +323,15 @@ class OnSamples(OfRuns):
     def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor]) -> Tensor:
         own, rows = self._for(theta), []
         for row in range(len(theta)):
+            weights = {term: every[row].unflatten(0, (len(own._chosen), -1)) for term, every in w.items()}
+            used = torch.stack([(weight != 0).any(1) for weight in weights.values()]).any(0)
+            if not used.any():
+                rows.append(torch.zeros_like(theta[row]))
+                continue
             leaf = theta[row].detach().requires_grad_()
-            parts = own._all_parts(leaf, row)
-            product = sum((w[term][row] * part).sum() for term, part in parts.items() if term in w)
-            rows.append(torch.autograd.grad(product, leaf)[0])  # type: ignore[arg-type]
+            parts = own._of(own._chosen[used.cpu().numpy()])._all_parts(leaf, row)
+            product = sum((weight[used].flatten() * parts[term]).sum() for term, weight in weights.items())
+            rows.append(torch.autograd.grad(product, leaf)[0])
         return torch.stack(rows)
 
     # -- against the solutions ----------------------------------------------------------------------------------------
@@ -364,7 +371,10 @@ class OnSamples(OfRuns):
 
     def memory(self, runs: int) -> int:
         size = torch.empty((), dtype=self.dtype).element_size()
-        data = min(KEPT, self.n * self.problem.channels * self.side**2 * size)
+        nodes = self.n * self.side**2
+        data = min(KEPT, nodes * self.problem.channels * size)
+        if self.device.type == "cpu":
+            data += nodes * 8  # the samples themselves: a field and its solution at least
         return self._stepper.bytes + runs * (data + 4 * self.parameters * size)
 
 

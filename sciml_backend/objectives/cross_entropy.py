@@ -268,5 +268,6 @@ class CrossEntropy(OfRuns):
     def memory(self, runs: int) -> int:
         size = torch.empty((), dtype=self.dtype).element_size()
         images = self.n * self.problem.channels * self.problem.side**2 * size
-        working = self.model.memory(min(self.n, TOGETHER), self.problem.side, size)
+        together = len(self._chosen) if self._own_statistics else min(self.n, TOGETHER)
+        working = self.model.memory(together, self.problem.side, size)
         return working + runs * (images + 4 * self.parameters * size)

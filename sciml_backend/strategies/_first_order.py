@@ -78,6 +78,15 @@ class FirstOrder(Strategy[Descent]):
     def expected_iterations(self) -> int:
         return self.steps or super().expected_iterations
 
+    @property
+    def largest_batch(self) -> int:
+        return self._grown(self.stages)
+
+    def _grown(self, stages: int) -> int:
+        """The batch after so many stages."""
+        with np.errstate(over="ignore"):
+            return round(min(self.batch * np.float64(self.growth) ** stages, MOST))
+
     @abstractmethod
     def _means(self) -> tuple[str, ...]:
         """What is remembered of past gradients, by name; all zero at the start."""
@@ -135,9 +144,7 @@ class FirstOrder(Strategy[Descent]):
 
     def _seen(self, objective: Any, iteration: int, total: int) -> Any:
         """The objective on the batch of a step."""
-        with np.errstate(over="ignore"):
-            grown = self.batch * np.float64(self.growth) ** (self.stages * iteration // total)
-        return objective.minibatch(iteration, round(min(grown, MOST)))
+        return objective.minibatch(iteration, self._grown(self.stages * iteration // total))
 
     def rates(self, state: Descent) -> Floats:
         """The learning rate of the next step, per row."""

@@ -45,6 +45,8 @@ class ALM(Outer[Multipliers]):
     def __post_init__(self) -> None:
         self._require("iterations", "penalty", "growth", above=0)
         self._require("objective", least=0)
+        if isinstance(self.inner, Outer) and self.inner.weighs_terms:
+            raise BadRequest(f"ALM weighs the terms, and {self.inner.label} within it weighs them too; name another.")
 
     @property
     def expected_iterations(self) -> int:

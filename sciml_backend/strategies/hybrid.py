@@ -110,6 +110,10 @@ class Hybrid(Strategy[HybridState]):
         return self.first.vectors + self.then.vectors + 2
 
     @property
+    def largest_batch(self) -> int:
+        return max(self.first.largest_batch, self.then.largest_batch)
+
+    @property
     def expected_iterations(self) -> int:
         return 2000 + self.then.expected_iterations
 

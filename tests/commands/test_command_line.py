@@ -142,6 +142,7 @@ def test_a_backup_is_made_listed_and_restored(atlas: Any, tmp_path: Path) -> Non
         (["run", MAP, "--set", "beta=1000", "--data", "100"], "between 0 and 100"),
         (["run", MAP, "--set", "beta=5", "--data", "25501"], "25,500"),
         (["run", MAP, "--set", "beta=five", "--data", "100"], "numbers separated by commas"),
+        (["run", "fno/poisson_2d/adam", "--set", "K=1-2", "--data", "9"], "separated by commas, or 1-2.5, 2.5-5, 5-10"),
         (["run", MAP, "--set", "beta=5,6", "--data", "100"], "trains one cell"),
         (["run", MAP, "--set", "beta=5"], "trains one cell"),
         (["run", MAP, "--set", "beta=5", "--data", "100", "--device", "tpu"], "cpu, cuda or cuda:N"),

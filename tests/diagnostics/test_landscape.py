@@ -4,6 +4,7 @@ import torch
 
 from sciml_backend.diagnostics.landscape import Landscape, rescaled
 from sciml_backend.model import Block
+from sciml_backend.models.fno import FNO
 from sciml_backend.run import BadRequest
 
 
@@ -55,6 +56,19 @@ def test_each_filter_gets_the_norm_of_the_weights(objective, run):
         assert torch.allclose(result[1, place].reshape(rows, -1).norm(dim=1), weights)
         expected = torch.zeros_like(weights) if index == 2 else weights
         assert torch.allclose(result[0, place].reshape(rows, -1).norm(dim=1), expected)
+
+
+def test_a_filter_of_a_fourier_layer_is_an_output_channel():
+    model = FNO(modes=2, width=3, layers=1, projection=2)
+    generator = torch.Generator().manual_seed(0)
+    theta, *directions = (torch.randn(model.parameters, generator=generator) for _ in range(3))
+    result = rescaled(torch.stack(directions), theta, layout=model.layout, normalise="filter")
+    (spectral,) = (block for block in model.layout if block.name.startswith("spectral"))
+    wanted = theta[spectral.slice].unflatten(0, spectral.shape).flatten(0, -2).norm(dim=0)
+    for row, direction in zip(result, directions, strict=True):
+        found, before = (part[spectral.slice].unflatten(0, spectral.shape).flatten(0, -2) for part in (row, direction))
+        assert torch.allclose(found.norm(dim=0), wanted)
+        assert torch.allclose(found / found.norm(dim=0), before / before.norm(dim=0), atol=1e-6)
 
 
 def test_tensor_wise_keeps_the_direction_within_a_tensor(objective, run):

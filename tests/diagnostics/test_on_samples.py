@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from sciml_backend import memory, sweep
 from sciml_backend.diagnostics.basin_jumps import BasinJumps
+from sciml_backend.objective import Objective
 from sciml_backend.problems.digits import Digits
 from sciml_backend.problems.poisson_2d import Poisson2D
 from sciml_backend.run import BadRequest, MapName, RunSpec
@@ -85,6 +86,8 @@ def test_curvature_of_a_subset_is_that_of_the_dense_hessian(kind: dict[str, Any]
     assert density.numbers["lambda_max_final"] == pytest.approx(float(exact[-1]), rel=1e-4)
     first = float((density.arrays["nodes_final"] * density.arrays["weights_final"]).sum(1).mean())
     assert abs(first * len(exact) - float(dense.trace())) < 4 * float(dense.norm())  # of two start vectors
+    theirs = diagnosed(spec, "pyhessian_opinion", steps=2, runs=1, iterations=200, tolerance=1e-6)
+    assert theirs.numbers["lambda_max"] == pytest.approx(float(exact[exact.abs().argmax()]), rel=1e-3)
     plane = diagnosed(spec, "landscape", points=3, steps=30)
     assert plane.numbers["loss"] == pytest.approx(float(loss(theta)), rel=1e-6)
     assert plane.numbers["curvature_first"] == pytest.approx(float(exact[exact.abs().argmax()]), rel=1e-6)
@@ -109,7 +112,7 @@ def test_large_networks_are_measured_in_float32_with_few_vectors(kind: dict[str,
     assert np.isfinite(plane.arrays["log10_loss"]).all() and plane.arrays["log10_loss"].shape == (3, 3)
 
 
-@pytest.mark.parametrize("kind", ["hessian_extremes", "spectrum", "landscape", "sharpening"])
+@pytest.mark.parametrize("kind", ["hessian_extremes", "spectrum", "landscape", "sharpening", "pyhessian_opinion"])
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_computed(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +120,45 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_computed(
     monkeypatch.setattr(memory, "free", lambda device: 4_000_000)
     with pytest.raises(BadRequest, match="more than half of the 0.0 GiB that are free"):
         diagnosed(spec, kind)
+
+
+@pytest.mark.parametrize("kind", [FNO, RESNET], ids=["fno", "resnet"])
+def test_where_residuals_make_no_dense_matrix_none_is_computed(
+    kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def products(self: Objective, theta: Tensor, v: Tensor) -> Tensor:
+        raise AssertionError("The Hessian is computed.")
+
+    spec = planned(kind, TINY)
+    monkeypatch.setattr(type(sweep.objective_of([spec])), "hessian_times", products)
+    with pytest.raises(BadRequest, match="choose another"):
+        sweep.diagnose(spec, "stationary_point", theta_initial=None, theta_final=sweep.to_bytes(weights(spec)))
+
+
+def test_sharpening_is_refused_before_its_run_is_trained_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free", lambda device: 4_000_000)
+    with pytest.raises(BadRequest, match="more than half of the 0.0 GiB that are free"):
+        diagnosed(planned(RESNET, LARGE, steps=10**9), "sharpening")
+
+
+def test_a_way_that_does_not_fit_into_memory_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = planned(RESNET, LARGE, steps=10**9, batch=1)
+    monkeypatch.setattr(memory, "free", lambda device: 5 * weights(spec).nbytes)
+    with pytest.raises(BadRequest, match="of its training do not fit"):
+        diagnosed(spec, "sharpening", steps=2)
+
+
+def test_a_large_networks_points_are_measured_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = planned(RESNET, LARGE, steps=1, batch=SEEN)
+    ((record,),) = list(sweep.train([spec]))
+    settings = {"data": 1, "points": 2, "steps": 6}
+    given: dict[str, Any] = {"theta_initial": None, "theta_final": record.theta_final or b"", "settings": settings}
+    with monkeypatch.context() as few:
+        few.setattr(memory, "free", lambda device: 2 * 6 * len(record.theta_final or b""))
+        found = sweep.diagnose(spec, "sharpening", **given)
+    for at, end in enumerate(("initial", "final")):
+        alone = sweep.diagnose(spec, "hessian_extremes", **given | {"settings": {"at": end, "data": 1, "samples": 2}})
+        assert found.arrays["lambda_max"][at] == pytest.approx(alone.numbers["lambda_max"], rel=0.05)
 
 
 @pytest.mark.parametrize("kind", [FNO, RESNET], ids=["fno", "resnet"])
@@ -159,3 +201,12 @@ def test_jumps_that_cannot_be_are_refused() -> None:
         BasinJumps(rate=0.0)
     with pytest.raises(BadRequest, match="take a smaller one"):
         diagnosed_jumps(planned(FNO, TINY), rate=1e200, iterations=10)
+
+
+def test_a_jump_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = planned(RESNET, TINY)
+    in_double = sweep.objective_of([spec], dtype="float64")
+    monkeypatch.setattr(memory, "free", lambda device: 2 * in_double.minibatch(0, 2).memory(1))
+    assert diagnosed_jumps(spec, iterations=10, batch=2).arrays["length"].shape == (10,)
+    with pytest.raises(BadRequest, match="take a smaller batch"):
+        diagnosed_jumps(spec, iterations=10, batch=N)

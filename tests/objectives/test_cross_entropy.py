@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from sciml_backend import sweep
+from sciml_backend import memory, sweep
 from sciml_backend.problems.digits import Digits
 from sciml_backend.run import BadRequest, MapName, RunSpec
 
@@ -150,6 +150,19 @@ def test_training_is_that_of_torchs_sgd() -> None:
         optimiser.step()
         scheduler.step()
     assert torch.allclose(sweep.from_bytes(record.theta_final or b"", "float64"), theta[0], rtol=1e-9, atol=1e-12)
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_refused_before_it_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images of a batch are normalised together, so they go through the network at once."""
+    whole, batch, growing = (
+        planned(coefficients={"replaced": [0.2]}, data=[1400], model={"width": 16}, settings={"steps": 2, **asked})[0]
+        for asked in ({"batch": 256}, {"batch": 1400}, {"batch": 700, "growth": 2.0})
+    )
+    monkeypatch.setattr(memory, "free", lambda device: 4 * sweep.objective_of([whole]).memory(1))
+    assert len(next(iter(sweep.train([whole])))) == 1
+    for large in (batch, growing):
+        with pytest.raises(BadRequest, match="a smaller batch"):
+            next(iter(sweep.train([large])))
 
 
 def test_the_narrow_variant_is_named_and_reads_back() -> None:

@@ -137,6 +137,34 @@ def test_products_with_the_jacobian_are_transposes_of_each_other() -> None:
     assert torch.allclose(sum((w[k] * forward[k]).sum(1) for k in w), (back * v).sum(1), rtol=1e-9)
 
 
+@pytest.mark.parametrize("kind", [OF_DATA, OF_BOTH], ids=["data", "both"])
+def test_a_product_with_few_residuals_takes_the_memory_of_their_samples(kind: dict[str, Any]) -> None:
+    objective, theta = made(kind)
+    kept = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += tensor.nbytes
+        return tensor
+
+    def product(w: dict[str, Tensor]) -> tuple[Tensor, int]:
+        nonlocal kept
+        kept = 0
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            return objective.residual_vjp(theta, w), kept
+
+    residuals = objective.residuals(theta)
+    ones, none = ({name: fill(r) for name, r in residuals.items()} for fill in (torch.ones_like, torch.zeros_like))
+    single = {name: w.clone() for name, w in none.items()}
+    single["data"][:, -1] = 1.0  # of the last sample
+    (found, one), (_, all_of_them) = product(single), product(ones)
+    assert one < 2 * all_of_them / planned(kind)[0].data
+    unit = torch.zeros_like(theta)
+    unit[:, -1] = 1.0
+    assert torch.allclose(found[:, -1], objective.residual_jvp(theta, unit)["data"][:, -1], rtol=1e-9)
+    assert not product(none)[0].any() and product({"data": ones["data"]})[0].any()
+
+
 def test_another_coefficient_brings_other_samples() -> None:
     objective, theta = made(OF_BOTH)
     moved = objective.given(coefficients={"r": np.array([5.0, 4.0])})
@@ -158,6 +186,13 @@ def test_steps_are_the_published_ones_for_the_amount_of_data() -> None:
     objective, _ = made(OF_BOTH)
     with pytest.raises(BadRequest, match="Nothing says how many steps"):
         objective.published_steps(32)
+
+
+def test_predicted_memory_grows_with_the_samples_and_what_the_network_sees_of_them() -> None:
+    few, many = (made(OF_DATA, data=[n], dtype="float32")[0] for n in (1000, 3000))
+    samples = catalog.problem("poisson_2d").samples(8, {"K": 1.0}, grid=32)
+    each = (samples.fields.nbytes + samples.targets.nbytes + samples.inputs().nbytes) / 8
+    assert many.memory(1) - few.memory(1) >= 2000 * each
 
 
 def test_a_named_variant_is_named_and_reads_back() -> None:

@@ -9,8 +9,9 @@ from jobs import queue
 from jobs.control import ControlStore
 from pages import choice, diagnostics, services
 from sciml_backend import catalog, paths, record, sweep
-from sciml_backend.run import BadRequest, MapName, RunRecord, RunSpec, Status
+from sciml_backend.run import Artifact, BadRequest, MapName, RunRecord, RunSpec, Status
 from sciml_backend.store import spool
+from tests.pages.conftest import run_record
 
 VIEWS = ("solution", "spectrum", "landscape", "sharpness", "stationary", "sharpening", "ntk", "opinion", "provenance")
 
@@ -246,6 +247,26 @@ class Slow(Convection):
 
     label = "Slow convection"
 """
+
+
+def test_the_sharpness_of_some_samples_does_not_stand_for_that_of_all(own_store, visit):
+    run = run_record(5, 100, 0)
+    spool.write_runs([run], paths.spool_new(), batch_id="sharp:0", axis="beta")
+
+    def shown(number, **settings):
+        found = Artifact(
+            cell_id=run.spec.cell_id,
+            kind="hessian_extremes",
+            settings={"at": "final"} | settings,
+            numbers={"lambda_max": number},
+            finished_at=f"2026-01-01T00:00:0{settings['data'] == 0:d}+00:00",
+        )
+        spool.write_artifacts([found], paths.spool_new(), batch_id=f"sharp:{number}")
+        own_store.ingest()
+        return visit("cell", x="5", y="100").table[0].value.to_string()
+
+    assert "λmax" not in shown(777.0, data=64)
+    assert "888" in shown(888.0, data=0)
 
 
 @pytest.fixture

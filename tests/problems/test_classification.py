@@ -111,3 +111,22 @@ def test_an_archive_that_holds_something_else_is_refused(
     with pytest.raises(BadRequest, match=said):
         Cifar10().known("test")
     assert not capsys.readouterr().out
+
+
+def test_an_archive_with_a_damaged_byte_is_refused(folder: Path) -> None:
+    shades = np.random.default_rng(0).integers(16, size=(20, 3072), dtype=np.uint8)
+    archive(folder, {"test_batch": pickle.dumps({b"data": shades, b"labels": [0] * 20}, protocol=2)})
+    path = folder / cifar10.ARCHIVE
+    sound = path.read_bytes()
+    for at in range(100, len(sound), len(sound) // 40):
+        path.write_bytes(sound[:at] + bytes(30) + sound[at + 30 :])
+        cifar10._read.cache_clear()
+        with pytest.raises(BadRequest, match="download it anew"):
+            Cifar10().known("test")
+
+
+def test_a_pickle_that_breaks_while_it_is_read_is_refused(folder: Path) -> None:
+    content = pickle.dumps({b"data": np.zeros((1, 3072), np.uint8), b"labels": [0]}, protocol=2)
+    archive(folder, {"test_batch": content.replace(b"latin1", b"la*in1")})
+    with pytest.raises(BadRequest, match="LookupError"):
+        Cifar10().known("test")
