@@ -82,12 +82,11 @@ class Adaptive(Outer[Stance]):
 
     def _balanced(self, objective: Posable, theta: Tensor, context: Stance) -> dict[str, Tensor]:
         first, *others = context.weight
-        weight, residuals = dict(context.weight), objective.residuals(theta)
-        counts = {term: there.sum(1, keepdim=True) for term, there in objective.present(residuals).items()}
+        weight, one = dict(context.weight), torch.ones(len(theta), dtype=torch.float64)
 
         def gradient(term: str) -> Tensor:
-            r = residuals[term]
-            return objective.residual_vjp(theta, {term: 2 * r / counts[term].to(r)})
+            alone = {name: one * (name == term) for name in context.weight}
+            return objective.given(weights=alone).value_and_gradient(theta)[1]
 
         largest = norms(gradient(first))[0].cpu()
         for term in others:

@@ -86,10 +86,6 @@ class Posable(Minimisable, Protocol):
         """Which entries of the residuals (B, n) are there, by term."""
         ...
 
-    def residual_vjp(self, theta: Tensor, w: Mapping[str, Tensor], /) -> Tensor:
-        """Gradient (B, P) of the sum over terms of <w, residual>, w by name, each (B, n)."""
-        ...
-
     @property
     def points(self) -> Mapping[str, Any]:
         """Point sets by name, each (n, d)."""

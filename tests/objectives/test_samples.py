@@ -37,19 +37,19 @@ def made(kind: dict[str, Any], dtype: str = "float64", **more: Any) -> tuple[Any
     return objective, sweep.initial_weights(specs).to(objective.dtype)
 
 
-def by_hand(objective: Objective, theta: Tensor, spec: RunSpec) -> float:
-    """The loss of one run from its samples and the model's plain values."""
+def by_hand(objective: Objective, theta: Tensor, spec: RunSpec) -> dict[str, Tensor]:
+    """The terms of one run's loss from its samples and the model's plain values."""
     problem, side = catalog.problem(spec.problem), int(spec.settings["grid"])
     samples = problem.samples(spec.data, spec.coefficients, grid=side)
     outputs = objective.model.apply(theta[None], torch.as_tensor(samples.inputs()).double())[0]
     targets = torch.as_tensor(samples.targets).double()
     if spec.family == "fno":
-        return float((outputs - targets).square().mean())
+        return {"data": (outputs - targets).square().mean()}
     along = torch.sin(torch.pi * torch.linspace(0, 1, side, dtype=torch.float64))
     solutions = outputs * 1e-3 * along * along[:, None]
     data = (solutions - targets).flatten(1).norm(dim=1) / targets.flatten(1).norm(dim=1)
     residual = darcy.central_differences(solutions[:, 0], torch.as_tensor(samples.fields[:, 0]).double())
-    return float(5 * data.mean() + residual.flatten(1).square().mean(1).sqrt().mean())
+    return {"data": 5 * data.mean(), "physics": residual.flatten(1).square().mean(1).sqrt().mean()}
 
 
 @pytest.mark.parametrize("kind", [OF_DATA, OF_BOTH], ids=["data", "both"])
@@ -63,7 +63,8 @@ def test_loss_gradient_and_curvature_are_those_of_the_plain_model(kind: dict[str
     assert torch.allclose(values, plain.detach(), rtol=1e-10) and torch.allclose(objective.value(theta), values)
     assert torch.allclose(gradients, wanted, rtol=1e-8, atol=1e-12)
     for row, spec in enumerate(planned(kind)):
-        assert float(values[row]) == pytest.approx(by_hand(objective, theta[row], spec), rel=1e-6)
+        wanted = float(sum(by_hand(objective, theta[row], spec).values()))
+        assert float(values[row]) == pytest.approx(wanted, rel=1e-6)
     v = torch.randn(theta.shape, generator=torch.Generator().manual_seed(0), dtype=theta.dtype)
     step = 1e-5
     ahead, behind = (objective.value_and_gradient(theta + sign * step * v)[1] for sign in (1, -1))
@@ -109,6 +110,18 @@ def test_batches_of_data_go_round_in_turn_and_those_of_both_are_drawn() -> None:
     assert torch.equal(drawn.minibatch(1, 3).value(theta), drawn.minibatch(1, 3).value(theta))
     assert not torch.equal(drawn.minibatch(1, 3).value(theta), drawn.minibatch(2, 3).value(theta))
     assert torch.equal(drawn.minibatch(5, 6).value(theta), drawn.value(theta))
+
+
+def test_adaptive_weights_balance_the_terms_as_the_loss_has_them() -> None:
+    (spec, _), rounds = planned(OF_BOTH), {"weighting": "adaptive", "rounds": 2, "round_iterations": 5}
+    ((phase, *_), objective) = sweep.schedule_of(spec.but(settings=spec.settings | rounds)), sweep.objective_of([spec])
+    theta = sweep.initial_weights([spec])
+    found = phase.next(objective, theta, phase.context(objective, theta)).weight
+    leaf = theta[0].double().requires_grad_()
+    terms = by_hand(objective, leaf, spec)
+    first, other = (torch.autograd.grad(terms[name], leaf, retain_graph=True)[0] for name in ("data", "physics"))
+    ratio = float(first.abs().max() / other.abs().mean())
+    assert float(found["data"]) == 1.0 and float(found["physics"]) == pytest.approx(0.1 + 0.9 * ratio, rel=1e-3)
 
 
 def test_a_term_with_multipliers_is_a_penalty_and_a_price() -> None:
