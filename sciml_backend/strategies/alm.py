@@ -17,6 +17,9 @@ from sciml_backend.linalg.row_wise import Integers
 from sciml_backend.run import BadRequest, setting
 from sciml_backend.strategy import STAGE, STAGE_ITERATIONS, Outer, Posable, State, Strategy, part
 
+EQUATION = ("residual", "physics")
+"""What losses call the equation's own term."""
+
 
 @dataclass
 class Multipliers(State):
@@ -39,7 +42,7 @@ class ALM(Outer[Multipliers]):
     growth: float = setting(1.2, "factor by which mu grows before each outer iteration")
     objective: float = setting(1.0, "weight of the terms that are not constraints")
     constrained: str = setting(
-        "conditions", "terms that are constraints: conditions (all but the residual), all, or names joined by +"
+        "conditions", "terms that are constraints: conditions (all but the equation), all, or names joined by +"
     )
 
     def __post_init__(self) -> None:
@@ -80,7 +83,7 @@ class ALM(Outer[Multipliers]):
 
 def _chosen(asked: str, terms: list[str]) -> list[str]:
     """The constrained terms; raises BadRequest when one is not there."""
-    groups = {"all": terms, "conditions": [name for name in terms if name != "residual"]}
+    groups = {"all": terms, "conditions": [name for name in terms if name not in EQUATION]}
     named = groups.get(asked, asked.split("+"))
     if unknown := [name for name in named if name not in terms]:
         raise BadRequest(f"ALM: there is no term {unknown[0]!r} to constrain; this loss has {', '.join(terms)}.")

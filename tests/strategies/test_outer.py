@@ -81,6 +81,8 @@ def test_alm_refuses_a_term_that_is_not_there():
         ALM(inner=LBFGS(), constrained="boundary+initial").init(objective, theta)
     for asked, terms in (("all", {"residual", "boundary"}), ("conditions", {"boundary"}), ("residual", {"residual"})):
         assert set(ALM(inner=LBFGS(), constrained=asked).context(objective, theta).multiplier) == terms
+    beside_data = Terms(dict(zip(("physics", "data"), least_squares().values(), strict=True)), np.array([1.0]))
+    assert set(ALM(inner=LBFGS()).context(beside_data, theta).multiplier) == {"data"}
 
 
 @pytest.mark.parametrize(
