@@ -89,6 +89,11 @@ class Loss:
         """Raise BadRequest when a strategy does itself what is to be adapted."""
         if "points" in self.adapted and phase.moves_points:
             raise BadRequest(f"{phase.label} moves the points itself; choose the sampling uniform or sobol.")
+        if "points" in self.adapted and phase.holds_points:
+            raise BadRequest(
+                f"{phase.label} has a multiplier for each point that would be drawn anew; choose the sampling uniform "
+                "or sobol, or set constrained=conditions."
+            )
         if ("weights" in self.adapted or self.weights) and phase.weighs_terms:
             raise BadRequest(f"{phase.label} weighs the terms itself; leave the weighting fixed and all weights at 1.")
         if isinstance(phase.inner, Outer):

@@ -281,6 +281,11 @@ class Outer(Strategy[OuterState[C]], Generic[C]):
     weighs_terms: ClassVar[bool] = False
 
     @property
+    def holds_points(self) -> bool:
+        """Whether it keeps something for each interior point, so that these cannot be drawn anew."""
+        return False
+
+    @property
     def most_parameters(self) -> int | None:
         return self.inner.most_parameters
 

@@ -137,6 +137,10 @@ def test_any_strategy_takes_them(strategy, settings):
         with pytest.raises(BadRequest, match="RoPINN moves the points itself"):
             planned(strategy, **settings)
         return
+    if strategy == "alm" and settings.get("sampling") == "adaptive":
+        with pytest.raises(BadRequest, match="ALM has a multiplier for each point that would be drawn anew"):
+            planned(strategy, **settings)
+        settings = settings | {"constrained": "conditions"}
     if strategy == "alm" and "weight.boundary" in settings:
         with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
             planned(strategy, **settings)
@@ -201,7 +205,9 @@ def test_no_setting_of_a_loss_has_the_name_of_a_strategys():
 
 
 NESTED = {
-    "adaptive points in ALM": ("alm", {"iterations": 3, "inner.epoch_iterations": 5, "sampling": "adaptive"}),
+    "adaptive points in ALM": ("alm", {"iterations": 3, "inner.epoch_iterations": 5, "constrained": "conditions",
+                                         "sampling": "adaptive"}),
+    "batches in ALM": ("alm", {"iterations": 3, "inner": "adam", "inner.steps": 5, "inner.batch": 6}),
     "adaptive weights in CL": ("cl", {"lessons": 14, "inner.epoch_iterations": 5, "weighting": "adaptive"}),
     "adaptive weights in RoPINN": ("ropinn", {"epochs": 3, "weighting": "adaptive"}),
     "adaptive points for the hybrid": ("hybrid", {"first.steps": 12, "window": 2, "threshold": 9.0,

@@ -246,12 +246,17 @@ class Physics(Objective):
         return other
 
     def minibatch(self, number: int, size: int) -> Self:
-        """With so many of the interior points, drawn anew for every number."""
+        """With so many of the interior points, drawn anew for every number, and what is known of each."""
         points = self.points["interior"]
         if size >= points.shape[-2]:
             return self
         chosen = np.random.default_rng(number).choice(points.shape[-2], size, replace=False)
-        other = self.given(points={"interior": points[..., chosen, :]})
+        here = [t.term.name for t in self._terms if "interior" in t.term.at]
+        known = copy(self)
+        known.noise = {name: e[chosen] if name in here else e for name, e in self.noise.items()}
+        known._multipliers, known._linear = {}, {}
+        held = {name: m[:, chosen] if name in here else m for name, m in self._multipliers.items()}
+        other = known._moved({}, {"interior": points[..., chosen, :]})._priced(held)
         other.share = other._n_points / self._n_points
         return other
 
@@ -270,9 +275,18 @@ class Physics(Objective):
                 "A physics loss can be given other coefficients, points, weights or multipliers, not "
                 f"{', '.join(sorted(unknown))}."
             )
-        other = self._moved(context.get("coefficients", {}), context.get("points", {}))
+        points = context.get("points", {})
+        fixed = {place for t in self._terms if t.term.name in {*self._multipliers, *self.noise} for place in t.term.at}
+        if moved := sorted(fixed & points.keys()):
+            raise BadRequest(f"The {moved[0]} points have multipliers or measured values, so they cannot be moved.")
+        other = self._moved(context.get("coefficients", {}), points)._priced(context.get("multipliers", {}))
         other._weights = {**other._weights, **context.get("weights", {})}
-        for name, multiplier in context.get("multipliers", {}).items():
+        return other
+
+    def _priced(self, multipliers: Mapping[str, Tensor]) -> Self:
+        """The same with these multipliers, (B, n) by term, beside or in place of its own."""
+        other = copy(self)
+        for name, multiplier in multipliers.items():
             other._multipliers = {**other._multipliers, name: multiplier}
             if (kernel := other._kernel_of(name)) is not None:
                 other._linear = {**other._linear, name: kernel.spread(multiplier)}
@@ -281,9 +295,6 @@ class Physics(Objective):
     def _moved(self, coefficients: Mapping[str, Any], points: Mapping[str, Array]) -> Self:
         """The same at other coefficients and points."""
         other = copy(self)
-        fixed = {place for t in self._terms if t.term.name in {*self._multipliers, *self.noise} for place in t.term.at}
-        if moved := sorted(fixed & points.keys()):
-            raise BadRequest(f"The {moved[0]} points have multipliers or measured values, so they cannot be moved.")
         if coefficients or points:
             chosen = slice(None) if self._chosen is None else self._chosen.numpy()
             other = type(self)(

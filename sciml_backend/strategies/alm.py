@@ -50,6 +50,15 @@ class ALM(Outer[Multipliers]):
         self._require("objective", least=0)
         if isinstance(self.inner, Outer) and self.inner.weighs_terms:
             raise BadRequest(f"ALM weighs the terms, and {self.inner.label} within it weighs them too; name another.")
+        if isinstance(self.inner, Outer) and self.inner.moves_points and self.holds_points:
+            raise BadRequest(
+                f"ALM has a multiplier for each point that {self.inner.label} within it would move; name another "
+                "strategy, or set constrained=conditions."
+            )
+
+    @property
+    def holds_points(self) -> bool:
+        return self.constrained == "all" or not {*EQUATION}.isdisjoint(self.constrained.split("+"))
 
     @property
     def expected_iterations(self) -> int:

@@ -74,6 +74,12 @@ def test_alm_raises_its_multipliers_by_the_old_penalty_and_then_the_penalty():
     assert float(posed.value_and_gradient(theta)[0]) == pytest.approx(float(expected), rel=1e-12)
 
 
+def test_alm_refuses_to_have_points_moved_that_have_multipliers():
+    with pytest.raises(BadRequest, match="a multiplier for each point that RoPINN within it would move"):
+        ALM(inner=RoPINN(inner=LBFGS()), constrained="all")
+    ALM(inner=RoPINN(inner=LBFGS()), constrained="conditions")
+
+
 def test_alm_refuses_a_term_that_is_not_there():
     objective = Terms(least_squares(), np.array([1.0]))
     theta = torch.zeros(1, 5, dtype=torch.float64)
