@@ -17,7 +17,7 @@ import pandas as pd
 from sciml_backend import paths
 from sciml_backend.run import BadRequest, MapName, NoSpace
 from sciml_backend.store import published
-from sciml_backend.store.ingest import Report, load_in_place, take_in
+from sciml_backend.store.ingest import Report, holds_removed, load_in_place, take_in
 from sciml_backend.store.merge import Tidied, tidy
 from sciml_backend.store.spool import require_space
 
@@ -84,6 +84,8 @@ class Store:
     def ingest(self, *, everything: bool = False) -> Report:
         """Take in the batches that arrived; with ``everything`` also those taken in before that the index lacks.
 
+        Where shipped batches that are in the index were taken away since, ``everything`` makes it anew.
+
         Raises BadRequest when the disk is nearly full.
         """
         if self._database is None:
@@ -93,7 +95,8 @@ class Store:
             if self._half_made:
                 return self.rebuild()
             try:
-                return self._take_in(everything)
+                if not (everything and self._outdated()):
+                    return self._take_in(everything)
             except duckdb.Error as error:
                 _raise_unless_damage(error, self._database)
         return self.rebuild()
@@ -145,6 +148,10 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _outdated(self) -> bool:
+        with self.cursor() as cursor:
+            return holds_removed(cursor)
 
     def _take_in(self, everything: bool) -> Report:
         with self.cursor() as cursor:

@@ -68,6 +68,12 @@ def take_in(cursor: duckdb.DuckDBPyConnection, *, everything: bool = False) -> R
     return sum((_take_in_group(cursor, group) for group in _groups(fresh)), Report())
 
 
+def holds_removed(cursor: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the index has shipped batches whose files are gone: newer results may have replaced them."""
+    logged = cursor.execute("SELECT DISTINCT file FROM ingest_log WHERE file LIKE 'results/%'").fetchall()
+    return not {log_name(path) for path in batch_files(paths.results())}.issuperset(file for (file,) in logged)
+
+
 def _read_footers(cursor: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
     """Read the headers of files that were checked before they came to ``done/``, all at once: a rebuild needs each."""
     if not files:

@@ -114,8 +114,9 @@ def test_a_repetition_among_shipped_results_is_looked_at_once(store, record):
     assert store.ingest() == Report()
     assert first.exists() and second.exists()
     first.unlink()
-    assert store.ingest(everything=True) == Report(repeated=1)
+    assert store.ingest(everything=True) == Report(batches=1)
     assert store.rows("SELECT file FROM ingest_log WHERE kind = 'runs'") == [(f"results/b/{second.name}",)]
+    assert queries.runs(store, MAP)["train_loss"].tolist() == [0.5]
 
 
 def test_a_cell_in_two_batches_keeps_its_first_run(store, record):
@@ -203,6 +204,20 @@ def test_one_identity_for_other_cells_is_a_conflict(store, record):
     deliver([record(6)], "job:0")
     assert store.ingest() == Report(quarantined=1)
     assert "stored before with other cells" in queries.quarantined(store)["reason"][0]
+
+
+def test_shipped_results_that_were_replaced_leave_the_index(folders, record):
+    kept = deliver([record(7)], "job:0")
+    old = [deliver([record(5)], "sweep:0", paths.results() / "a"), deliver([record(6)], "sweep:1", paths.results())]
+    with Store.open() as store:
+        assert len(queries.runs(store, MAP)) == 3
+    for path in old:
+        path.unlink()
+    deliver([record(5, train_loss=0.25)], "sweep:0", paths.results() / "b")  # anew, under the name of the one before
+    with Store.open() as store:
+        runs = queries.runs(store, MAP)
+        assert dict(zip(runs["x"], runs["train_loss"], strict=True)) == {5.0: 0.25, 7.0: record(7).train_loss}
+    assert (paths.spool_done() / kept.name).exists()
 
 
 def test_shipped_results_are_read_in_place(folders, record):
