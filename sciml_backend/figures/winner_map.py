@@ -23,6 +23,8 @@ UNSURE = {"TIED": "=", "UNDECIDABLE": "?"}
 
 MOST_COLUMNS = 8
 """Names are written on cells of maps with at most so many columns; there is no room on others."""
+MOST_LETTERS = 14
+"""Longer names are left to the legend: they would be too small to read."""
 
 
 def winner_map(
@@ -96,9 +98,10 @@ def colour(place: int) -> str:
 
 
 def _texts(cells: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
-    named = cells["x"].nunique() <= MOST_COLUMNS
+    room = MOST_LETTERS if cells["x"].nunique() <= MOST_COLUMNS else 0
+    written = {name: label for name, label in labels.items() if len(label) <= room}
     return [
-        " ".join(filter(None, [labels.get(winner, "") if named else "", SURE if state == Win.WON.name else ""]))
+        " ".join(filter(None, [written.get(winner, ""), SURE if state == Win.WON.name else ""]))
         for winner, state in zip(cells["winner"], cells["state"], strict=True)
     ]
 

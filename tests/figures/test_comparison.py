@@ -129,6 +129,8 @@ def test_the_legend_names_winners_only(won):
 
 
 def test_names_are_not_written_on_narrow_cells(won):
+    long = LABELS | {"lbfgs": "L-BFGS · float64,depth=2"}
+    assert winner_map(won, long, metric="test error").data[0].text[0].tolist() == [SURE, "ALM", ""]
     many = pd.concat([won.iloc[:1].assign(x=float(x)) for x in range(12)])
     assert set(winner_map(many, LABELS, metric="test error").data[0].text.ravel()) == {SURE}
 
