@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -34,20 +34,32 @@ def show(figure: Any, key: str, cells: pd.DataFrame, alt: str) -> None:
     st.plotly_chart(
         figure,
         key=key,
-        on_select=lambda: _click(key, cells),
+        on_select=on_click(lambda: _choose(key, cells)),
         selection_mode="points",
         config=cell_summary.SAVING,
         alt=alt,
     )
 
 
-def _click(key: str, cells: pd.DataFrame) -> None:
-    """A click on a cell; a second click on it, which Plotly reports as nothing, leaves it chosen.
+def on_click(act: Callable[[], None]) -> Callable[[], None]:
+    """What a click on a chart drawn now does, once; its figure was given ``n_clicks``.
 
     Streamlit knows a chart by its figure: without the count, the map drawn after a, b, a would be the one drawn after
-    the first a, with b still selected, and a second click on b no news.
+    the first a, with b still selected, and a second click on b no news. And it takes a selection for news again where
+    the browser still tells of a chart that is gone.
     """
-    st.session_state["n_clicks"] = n_clicks() + 1
+    drawn = n_clicks()
+
+    def click() -> None:
+        if n_clicks() == drawn:
+            st.session_state["n_clicks"] = drawn + 1
+            act()
+
+    return click
+
+
+def _choose(key: str, cells: pd.DataFrame) -> None:
+    """Choose the cell clicked on; a second click on it, which Plotly reports as nothing, leaves it chosen."""
     cell = figures.clicked_cell(cells, _selection(key))
     if cell is not None:
         st.session_state["x"], st.session_state["y"] = cell

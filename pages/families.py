@@ -29,7 +29,8 @@ def view(chosen: list[choice.Choice]) -> None:
     """Everything that moves with a control or a click."""
     address.hold(*GROUPS)
     if "open_map" in st.session_state:
-        st.switch_page("pages/regime_map.py", query_params=st.session_state.pop("open_map"))
+        _follow(st.session_state.pop("open_map"))
+        return
     maps = family_maps.shown(chosen, threshold_controls.rule())
     _legend()
     with st.container(horizontal=True, gap="medium"):
@@ -84,7 +85,7 @@ def _panel(shown: Shown) -> None:
     st.plotly_chart(
         figure,
         key=key,
-        on_select=lambda: _open(shown, key),
+        on_select=charts.on_click(lambda: _open(shown, key)),
         selection_mode="points",
         config=cell_summary.PLAIN,
         alt=f"Regimes of {shown.problem}, {shown.strategy}: {said}",
@@ -101,6 +102,26 @@ def _open(shown: Shown, key: str) -> None:
     cell = figures.clicked_cell(shown.cells, st.session_state[key]["selection"])
     if cell is not None:
         st.session_state["open_map"] = _address(shown, x=cell[0], y=cell[1])
+
+
+def _follow(query: dict[str, str]) -> None:
+    """A link to a map that the browser follows by itself.
+
+    Never ``st.switch_page``: until the server's new page arrives the browser goes on asking for its timed fragments,
+    and when it then hears of one that belongs to the old page it clears the new one. A link changes the page at once.
+    """
+    with st.container(key="open_map"):
+        st.page_link("pages/regime_map.py", label="Opening the cell on its regime map …", query_params=query)
+    st.html(_CLICK, unsafe_allow_javascript=True)
+
+
+_CLICK = """<script>
+  const look = () => {
+    const link = document.querySelector(".st-key-open_map a");
+    link ? link.click() : requestAnimationFrame(look);
+  };
+  look();
+</script>"""
 
 
 def _tools(maps: list[Shown]) -> None:

@@ -44,7 +44,7 @@ PAINTED = """
 """
 SIGNATURES = """
 ((panels) => panels.map((key) => {
-  const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);
+  const plot = document.querySelector(`.st-key-${key}:not([data-retained]) .js-plotly-plot`);
   if (!plot || !plot._fullData || !plot.querySelector(".scatterlayer .trace")) return "";
   const lines = plot._fullData.filter((trace) => trace.mode === "lines");
   return JSON.stringify(lines.map((trace) => [trace.name, ...(trace.x || []), ...(trace.y || [])]));
@@ -54,6 +54,12 @@ PATIENCE = 120_000
 """Milliseconds that a busy machine may take to show a page."""
 
 PANELS = ["panel_train_loss", "panel_test_error"]
+
+
+def chart(panel: str) -> str:
+    """The selector of a panel's chart: the one shown, not the last one's remains, which Streamlit hides for a while."""
+    return f".st-key-{panel}:not([data-retained]) .js-plotly-plot"
+
 
 
 class Watched:
@@ -119,7 +125,8 @@ def hover(page: Any, column: int, row: int) -> tuple[float, float]:
     while True:
         x, y = page.evaluate(
             """([key, i, j]) => {
-              const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`), box = plot.getBoundingClientRect();
+              const plot = document.querySelector(`.st-key-${key}:not([data-retained]) .js-plotly-plot`);
+              const box = plot.getBoundingClientRect();
               const {xaxis, yaxis} = plot._fullLayout;
               return [box.x + xaxis._offset + xaxis.d2p(i), box.y + yaxis._offset + yaxis.d2p(j)];
             }""",
@@ -129,7 +136,7 @@ def hover(page: Any, column: int, row: int) -> tuple[float, float]:
         try:
             page.wait_for_function(
                 """([key, i, j]) => {
-                  const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);
+                  const plot = document.querySelector(`.st-key-${key}:not([data-retained]) .js-plotly-plot`);
                   return (plot._hoverdata || []).some((point) => point.x === i && point.y === j);
                 }""",
                 arg=[PANELS[0], column, row],
@@ -144,7 +151,7 @@ def stored_cells(page: Any) -> list[tuple[int, int]]:
     """The places of the cells that have a value on the training panel."""
     found = page.evaluate(
         """(key) => {
-          const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);
+          const plot = document.querySelector(`.st-key-${key}:not([data-retained]) .js-plotly-plot`);
           const rows = Array.from(plot._fullData.find((trace) => trace.type === "heatmap").z);
           const cells = rows.flatMap((row, j) => Array.from(row).map((value, i) => [value, i, j]));
           return cells.filter(([value]) => Number.isFinite(value));
@@ -157,7 +164,7 @@ def stored_cells(page: Any) -> list[tuple[int, int]]:
 def open_map(watched: Watched, address: str) -> None:
     """Open the regime map and wait until it stands."""
     watched.page.goto(address)
-    watched.page.wait_for_selector(f".st-key-{PANELS[1]} .js-plotly-plot .scatterlayer", timeout=PATIENCE)
+    watched.page.wait_for_selector(f"{chart(PANELS[1])} .scatterlayer", timeout=PATIENCE)
     watched.settle()
 
 

@@ -59,13 +59,13 @@ def small(serve, results):
 def open_page(watched, address):
     watched.page.goto(address)
     for panel in PANELS:
-        watched.page.wait_for_selector(f".st-key-{panel} .js-plotly-plot .scatterlayer", timeout=bench_page.PATIENCE)
+        watched.page.wait_for_selector(f"{bench_page.chart(panel)} .scatterlayer", timeout=bench_page.PATIENCE)
     watched.settle()
 
 
 def click(watched, panel, x, y):
     """A click on a place of a chart, in the coordinates of its axes."""
-    chart = watched.page.locator(f".st-key-{panel} .js-plotly-plot")
+    chart = watched.page.locator(bench_page.chart(panel))
     chart.scroll_into_view_if_needed()
     left, top = chart.evaluate(
         """(plot, [x, y]) => {
@@ -85,7 +85,7 @@ def test_a_click_on_any_chart_chooses_the_cell_on_all(small, watched):
     open_page(watched, f"{small.url}/compare?method=alm&base=lbfgs")
     click(watched, "gain_test_error", 1, 0)
     expect(page).to_have_url(re.compile("x=50&y=100"))
-    expect(page.locator(".st-key-cell_curves .js-plotly-plot .scatterlayer .trace")).to_have_count(8)
+    expect(page.locator(f"{bench_page.chart('cell_curves')} .scatterlayer .trace")).to_have_count(8)
     watched.settle()
     click(watched, "cost_chart", 100, 1000)
     expect(page).to_have_url(re.compile("x=5&y=[15]00"))

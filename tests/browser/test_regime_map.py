@@ -75,7 +75,7 @@ def test_a_click_on_a_cell_shows_its_seeds_and_curves_and_leads_to_its_page(smal
     expect(page.get_by_role("heading", name="β = 5, collocation points N_f = 500")).to_be_visible(
         timeout=bench_page.PATIENCE
     )
-    expect(page.locator(".st-key-curves .js-plotly-plot .scatterlayer .trace")).to_have_count(4)
+    expect(page.locator(f"{bench_page.chart('curves')} .scatterlayer .trace")).to_have_count(4)
     page.go_back()
     expect(page.get_by_text("Regime I, well-trained")).to_be_visible(timeout=bench_page.PATIENCE)
 
@@ -96,7 +96,7 @@ def test_the_keyboard_chooses_a_cell(small, watched):
     page.keyboard.type("50")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Regime III")).to_be_visible(timeout=bench_page.PATIENCE)
-    expect(page.locator(".st-key-cell_curves .js-plotly-plot .scatterlayer .trace")).to_have_count(4)
+    expect(page.locator(f"{bench_page.chart('cell_curves')} .scatterlayer .trace")).to_have_count(4)
 
 
 def test_the_view_survives_a_walk_through_the_other_pages(small, watched):

@@ -119,11 +119,13 @@ def test_a_panel_leads_to_its_regime_map_with_these_thresholds(two, visit):
     assert "family" not in pinn.query_string, "what is the default is left out"
 
 
-def test_a_click_opens_the_cell_on_its_regime_map(two, visit):
+def test_a_click_offers_the_cell_on_its_regime_map_once(two, visit):
     app = visit("families", **OWN)
     app.session_state["open_map"] = {"family": "node", "problem": "pendulum", "strategy": "adam", "x": "5", "y": "100"}
     app.run()
-    assert app.selectbox(key="family").value == "node" and app.selectbox(key="x").value == 5.0
+    (link,) = links(app)
+    assert "family=node" in link.query_string and "x=5&y=100" in link.query_string
+    assert len(links(app.run())) == 2
 
 
 def test_the_view_is_in_the_address_and_nonsense_is_ignored(two, visit):
