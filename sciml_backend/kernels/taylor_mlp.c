@@ -26,9 +26,9 @@
 #define BROAD 4 /* register block of an outer product: TALL x BROAD */
 #else
 #define VECTOR_BYTES 32
-#define TALL 4
+#define TALL 5
 #define WIDE 2
-#define BROAD 3
+#define BROAD 2
 #endif
 
 #define MAX_FACTORS 4 /* factors of one monomial */
