@@ -19,7 +19,8 @@ from sciml_backend.linalg.row_wise import Floats, Integers
 class CompactPairs:
     """The last m steps s and gradient changes y of every row in ring buffers, with their products.
 
-    ``s``, ``y`` (B, m, P); ``sy``, ``yy`` (B, m, m) float64: s_i.y_j where s_i is not newer than y_j, and y_i.y_j;
+    ``s``, ``y`` (B, m, P and zeros up to a multiple of 64 bytes, since where a row lies in memory may change how torch
+    sums); ``sy``, ``yy`` (B, m, m) float64: s_i.y_j where s_i is not newer than y_j, and y_i.y_j;
     ``scale`` (B,) = y.s / y.y of the newest pair; ``newest``, ``count`` (B,): its slot, and how many there are.
     """
 
@@ -35,9 +36,11 @@ class CompactPairs:
     def empty(cls, like: Tensor, *, history: int) -> Self:
         """No pairs yet, for rows and parameters ``like`` (B, P)."""
         rows, parameters = like.shape
+        line = 64 // like.element_size()
+        buffer = (rows, history, -(-parameters // line) * line)
         return cls(
-            s=like.new_zeros(rows, history, parameters),
-            y=like.new_zeros(rows, history, parameters),
+            s=like.new_zeros(buffer),
+            y=like.new_zeros(buffer),
             sy=like.new_zeros((rows, history, history), dtype=torch.float64),
             yy=like.new_zeros((rows, history, history), dtype=torch.float64),
             scale=like.new_ones(rows, dtype=torch.float64),
@@ -73,7 +76,11 @@ class CompactPairs:
         found = [self._row(i)._direction(gradient[i : i + 1].clone()) for i in range(len(gradient))]
         return torch.cat([direction for direction, _ in found]), torch.cat([slope for _, slope in found])
 
+    def _filled(self, vectors: Tensor) -> Tensor:
+        return torch.nn.functional.pad(vectors, (0, self.s.shape[2] - vectors.shape[1]))
+
     def _push(self, s: Tensor, y: Tensor, least: float) -> None:
+        s, y = self._filled(s), self._filled(y)
         curvature = torch.linalg.vecdot(y, s).to(torch.float64)
         keep = curvature > least
         every, history = torch.arange(len(s), device=s.device), self.s.shape[1]
@@ -93,6 +100,7 @@ class CompactPairs:
         self.count.copy_(torch.where(keep, (self.count + 1).clamp(max=history), self.count))
 
     def _direction(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        parameters, gradient = gradient.shape[1], self._filled(gradient)
         history = self.s.shape[1]
         ages = torch.arange(history, device=gradient.device)
         order = (self.newest[:, None] + 1 + ages) % history  # from the oldest pair to the newest
@@ -109,7 +117,7 @@ class CompactPairs:
         along_s = torch.empty_like(middle).scatter_(1, order, _solve(upper.mT, middle, upper=False))
         along_y = torch.empty_like(middle).scatter_(1, order, -scale * s_part)
         product = scale.to(gradient.dtype) * gradient + _combine(along_s, self.s) + _combine(along_y, self.y)
-        return -product, -torch.linalg.vecdot(gradient, product).to(torch.float64)
+        return -product[:, :parameters], -torch.linalg.vecdot(gradient, product).to(torch.float64)
 
 
 def _times(matrices: Tensor, vectors: Tensor) -> Tensor:
