@@ -12,7 +12,8 @@ from torch import Tensor
 class Eigen:
     """Eigenvalues (B, P), lowest first, and eigenvectors (B, P, P) as columns, in float64.
 
-    Not a number for a matrix that is not finite.
+    Not a number for a matrix that is not finite. Products see fresh copies of a row, as alignment may change how torch
+    sums.
     """
 
     values: Tensor
@@ -21,12 +22,12 @@ class Eigen:
     def components(self, v: Tensor) -> Tensor:
         """Rows v (B, P) in the basis of the eigenvectors."""
         pairs = zip(self.vectors, v.double(), strict=True)
-        return torch.stack([vectors.T @ row.clone() for vectors, row in pairs])
+        return torch.stack([vectors.clone().T @ row.clone() for vectors, row in pairs])
 
     def combined(self, components: Tensor) -> Tensor:
         """Inverse of ``components``."""
         pairs = zip(self.vectors, components, strict=True)
-        return torch.stack([vectors @ row.clone() for vectors, row in pairs])
+        return torch.stack([vectors.clone() @ row.clone() for vectors, row in pairs])
 
     def rows(self, index: Tensor) -> Eigen:
         """These rows only."""
