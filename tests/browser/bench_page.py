@@ -61,7 +61,6 @@ def chart(panel: str) -> str:
     return f".st-key-{panel}:not([data-retained]) .js-plotly-plot"
 
 
-
 class Watched:
     """A page with the times of its key presses and clicks; ``log`` is where its server writes down its messages."""
 
