@@ -46,6 +46,12 @@ def real(number: float) -> ctypes.c_double:
     return ctypes.c_double(number)
 
 
+def whole_lines(like: Tensor) -> int:
+    """P of ``like`` (B, P) rounded up to whole lines of 64 bytes: so padded, all rows of a matrix are aligned alike."""
+    line = 64 // like.element_size()
+    return -(-like.shape[1] // line) * line
+
+
 def to_host(*columns: Tensor) -> list[Floats]:
     """Columns (B,) as float64 numpy arrays, with one transfer."""
     if columns[0].device.type == "cpu":

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from sciml_backend.linalg.row_wise import Floats, Integers, address, kernel, real, size
+from sciml_backend.linalg.row_wise import Floats, Integers, address, kernel, real, size, whole_lines
 
 
 @dataclass
@@ -34,9 +34,8 @@ class TwoLoopPairs:
     @classmethod
     def empty(cls, like: Tensor, *, history: int) -> Self:
         """No pairs yet, for rows and parameters ``like`` (B, P)."""
-        rows, parameters = like.shape
-        line = 64 // like.element_size()
-        buffer = (rows, history, -(-parameters // line) * line)
+        rows = len(like)
+        buffer = (rows, history, whole_lines(like))
         return cls(
             s=like.new_zeros(buffer),
             y=like.new_zeros(buffer),

@@ -28,6 +28,13 @@ from playwright.sync_api import TimeoutError, sync_playwright
 from tests.browser.reader import threshold_moves
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def chart(panel: str) -> str:
+    """The selector of a panel's chart: the one shown, not the last one's remains, which Streamlit hides for a while."""
+    return f".st-key-{panel}:not([data-retained]) .js-plotly-plot"
+
+
 PAINTED = """
 ([panels, before, pressed, patience]) => new Promise((done, fail) => {
   const begin = performance.now();
@@ -44,21 +51,16 @@ PAINTED = """
 """
 SIGNATURES = """
 ((panels) => panels.map((key) => {
-  const plot = document.querySelector(`.st-key-${key}:not([data-retained]) .js-plotly-plot`);
+  const plot = document.querySelector(`CHART`);
   if (!plot || !plot._fullData || !plot.querySelector(".scatterlayer .trace")) return "";
   const lines = plot._fullData.filter((trace) => trace.mode === "lines");
   return JSON.stringify(lines.map((trace) => [trace.name, ...(trace.x || []), ...(trace.y || [])]));
 }))
-"""
+""".replace("CHART", chart("${key}"))
 PATIENCE = 120_000
 """Milliseconds that a busy machine may take to show a page."""
 
 PANELS = ["panel_train_loss", "panel_test_error"]
-
-
-def chart(panel: str) -> str:
-    """The selector of a panel's chart: the one shown, not the last one's remains, which Streamlit hides for a while."""
-    return f".st-key-{panel}:not([data-retained]) .js-plotly-plot"
 
 
 class Watched:
@@ -123,22 +125,22 @@ def hover(page: Any, column: int, row: int) -> tuple[float, float]:
     """Point at a cell of the training panel until the panel says so, as people do before they click; where it lies."""
     while True:
         x, y = page.evaluate(
-            """([key, i, j]) => {
-              const plot = document.querySelector(`.st-key-${key}:not([data-retained]) .js-plotly-plot`);
+            """([selector, i, j]) => {
+              const plot = document.querySelector(selector);
               const box = plot.getBoundingClientRect();
               const {xaxis, yaxis} = plot._fullLayout;
               return [box.x + xaxis._offset + xaxis.d2p(i), box.y + yaxis._offset + yaxis.d2p(j)];
             }""",
-            [PANELS[0], column, row],
+            [chart(PANELS[0]), column, row],
         )
         page.mouse.move(x, y)
         try:
             page.wait_for_function(
-                """([key, i, j]) => {
-                  const plot = document.querySelector(`.st-key-${key}:not([data-retained]) .js-plotly-plot`);
+                """([selector, i, j]) => {
+                  const plot = document.querySelector(selector);
                   return (plot._hoverdata || []).some((point) => point.x === i && point.y === j);
                 }""",
-                arg=[PANELS[0], column, row],
+                arg=[chart(PANELS[0]), column, row],
                 timeout=5000,
             )
             return x, y
@@ -149,13 +151,13 @@ def hover(page: Any, column: int, row: int) -> tuple[float, float]:
 def stored_cells(page: Any) -> list[tuple[int, int]]:
     """The places of the cells that have a value on the training panel."""
     found = page.evaluate(
-        """(key) => {
-          const plot = document.querySelector(`.st-key-${key}:not([data-retained]) .js-plotly-plot`);
+        """(selector) => {
+          const plot = document.querySelector(selector);
           const rows = Array.from(plot._fullData.find((trace) => trace.type === "heatmap").z);
           const cells = rows.flatMap((row, j) => Array.from(row).map((value, i) => [value, i, j]));
           return cells.filter(([value]) => Number.isFinite(value));
         }""",
-        PANELS[0],
+        chart(PANELS[0]),
     )
     return [(i, j) for _, i, j in found]
 
