@@ -18,8 +18,8 @@ from sciml_backend.regimes.thresholds import Thresholds
 FULL = 0.95
 """The share of a map's cells that must have a value before its own percentiles decide what is low."""
 
-AS_BAD_AS_ZERO = 0.95
-"""A relative test error above this is no better than that of predicting zero."""
+AS_BAD_AS_ZERO = 0.9
+"""A relative test error above this leaves more than four fifths of the solution's square; zero leaves all of it."""
 _TRIVIAL = (
     "No cell has a test error clearly below 1, that of predicting zero: the labels compare cells with each other only."
 )
