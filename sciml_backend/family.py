@@ -49,8 +49,9 @@ class Family:
     ``model_settings``, ``loss_settings`` and ``strategy_settings`` (by strategy) replace the defaults that model, loss
     and strategies have; named ``variants`` change some of them. ``strategies`` are those that the family can be trained
     with, all of them when empty. Runs of a ``ragged`` family train together whatever their amount of data; ``rows`` of
-    them share a batch on a CPU core. ``metrics`` say what the numbers of a run mean, "name: sentence" by column, where
-    the family's are special.
+    them share a batch on a CPU core. A GPU takes as many as fit, or one at a time where a row gains nothing from others
+    beside it (``shares_a_gpu``). ``metrics`` say what the numbers of a run mean, "name: sentence" by column, where the
+    family's are special.
     """
 
     identifier: str
@@ -65,6 +66,7 @@ class Family:
     variants: Mapping[str, Variant] = field(default_factory=dict)
     ragged: bool = False
     rows: int = CPU_ROWS
+    shares_a_gpu: bool = True
     metrics: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self, strategy: str) -> dict[str, Setting]:
@@ -262,6 +264,7 @@ FAMILIES = {
                 "narrow": Variant(model={"width": 16}, strategies={name: {"steps": 600} for name in ("sgd", "adam")})
             },
             rows=1,
+            shares_a_gpu=False,
             metrics=OF_IMAGES,
         ),
     )

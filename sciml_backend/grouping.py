@@ -28,9 +28,7 @@ def order(spec: RunSpec) -> tuple[object, ...]:
 def rows(family: str, data: int, *, device: str = "cpu") -> int:
     """How many runs of a family with this much data share a batch, memory apart."""
     own = FAMILIES[family]
-    if own.rows == 1:  # rows that do not gain from each other's company
-        return 1
     if device.startswith("cuda"):
-        return max(1, GPU_POINTS // data)
+        return max(1, GPU_POINTS // data) if own.shares_a_gpu else 1
     most = own.rows if own.ragged else min(own.rows, CPU_POINTS // data)
     return max(min(CPU_LEAST_ROWS, own.rows), most)

@@ -20,8 +20,8 @@ from sciml_backend.kernels.fourier_operator import FusedOperator, available
 from sciml_backend.model import Block, OperatorModel, Share, affine, laid_out
 from sciml_backend.run import BadRequest, setting
 
-PIECE = 8
-"""Samples that are trained on at a time. Fewer read the weights too often, more fall out of the cache."""
+PIECE = {"cpu": 8, "cuda": 128}
+"""Samples that are trained on at a time. On a CPU fewer read the weights too often and more fall out of the cache."""
 
 
 @dataclass(frozen=True)
@@ -94,17 +94,27 @@ class FNO(OperatorModel):
     def apply(self, theta: Tensor, fields: Tensor) -> Tensor:
         """Outputs (B, n, outputs, h, w) of fields (n, inputs, h, w), or (B, n, inputs, h, w), for theta (B, P).
 
-        By plain torch: it can be differentiated as often as one likes. Every row is worked out by itself, so that its
-        bits do not depend on the others. Raises BadRequest when the grid is too small.
+        By plain torch: it can be differentiated as often as one likes. On a CPU every row is worked out by itself, so
+        that its bits do not depend on the others; elsewhere all are at once. Raises BadRequest when the grid is too
+        small.
         """
         self.check(*fields.shape[-2:])
         own = fields if fields.dim() == 5 else fields.expand(len(theta), *fields.shape)
+        if theta.device.type != "cpu":
+            return self._together(theta, own)
         # A fresh copy, because last bits also depend on how a row is aligned.
         return torch.stack([self._row(row.clone(), f) for row, f in zip(theta, own, strict=True)])
 
-    def on_grid(self, h: int, w: int, *, dtype: torch.dtype, device: torch.device, samples: int = PIECE) -> OnGrid:
+    def _together(self, theta: Tensor, fields: Tensor) -> Tensor:
+        out: Tensor = torch.vmap(self._row)(theta, fields)
+        return out
+
+    def on_grid(
+        self, h: int, w: int, *, dtype: torch.dtype, device: torch.device, samples: int | None = None
+    ) -> OnGrid:
         """What trains fast on one grid, so many samples at a time; raises BadRequest when the grid is too small."""
         self.check(h, w)
+        samples = samples or PIECE[device.type]
         weights = 4 * self.parameters * dtype.itemsize  # they themselves, a copy, one transposed, the gradient
         if device.type != "cpu" or not available(self.width, self.hidden):
             return OnGrid(self, samples, weights + self.memory(samples, h, w, dtype.itemsize), None)
@@ -143,7 +153,8 @@ class FNO(OperatorModel):
 class OnGrid:
     """A Fourier neural operator on one grid, ``samples`` at a time; ``bytes`` is all that a step takes beside the data.
 
-    It works in memory of its own, which later calls use again: an object for each thread.
+    A step of one row: a GPU takes all rows at once, which fills it and shares the cost of starting its kernels. On a
+    CPU it works in memory of its own, which later calls use again: an object for each thread.
     """
 
     model: FNO
@@ -168,6 +179,8 @@ class OnGrid:
         ``loss(outputs, row, samples)`` is the scalar that a slice of the samples, whose outputs are (k, outputs, h, w),
         adds to the loss of a row.
         """
+        if theta.device.type != "cpu":
+            return self._together(theta, self._own(theta, fields), loss)
         values = torch.zeros(len(theta), dtype=torch.float64, device=theta.device)
         gradient = torch.zeros_like(theta, memory_format=torch.contiguous_format)
         step = self._plain if self.fused is None else self._fused
@@ -192,6 +205,18 @@ class OnGrid:
         (cotangent,) = torch.autograd.grad(value, outputs)
         self.fused.backward(fields, cotangent.contiguous(), gradient)
         return value.detach()
+
+    def _together(self, theta: Tensor, fields: Tensor, loss: Share) -> tuple[Tensor, Tensor]:
+        leaf = theta.detach().requires_grad_()
+        values = torch.zeros(len(theta), dtype=torch.float64, device=theta.device)
+        gradient = torch.zeros_like(theta)
+        for at in range(0, fields.shape[1], self.samples):
+            samples = slice(at, min(at + self.samples, fields.shape[1]))
+            outputs = self.model.apply(leaf, fields[:, samples])
+            value = torch.stack([loss(own, row=row, samples=samples) for row, own in enumerate(outputs)])
+            gradient += torch.autograd.grad(value.sum(), leaf)[0]
+            values += value.detach()
+        return values, gradient
 
     def _plain(self, theta: Tensor, fields: Tensor, loss: Callable[[Tensor], Tensor], gradient: Tensor) -> Tensor:
         theta = theta.requires_grad_()

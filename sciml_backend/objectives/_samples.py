@@ -30,7 +30,7 @@ PIECE = 8
 SETS = 2
 """Sets that are kept beside two for each run."""
 KEPT = 512 * 2**20
-"""Bytes up to which a set's inputs are made once; those of a larger one are made batch by batch."""
+"""Bytes up to which a set's inputs, say, are made once; those of a larger one are made batch by batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,11 @@ class Set:
     """Samples as tensors of a precision on a device: inputs and targets of any of them, and what else a term reads."""
 
     def __init__(self, samples: Samples, beside: Mapping[str, np.ndarray], dtype: torch.dtype, device: torch.device):
-        self.samples, self.beside, self.dtype, self.device = samples, beside, dtype, device
+        self.samples, self.dtype, self.device = samples, dtype, device
         one = samples.inputs(np.arange(1))
-        self._whole = self._on(samples.inputs()) if one.nbytes * len(samples) <= KEPT else None
+        self._inputs = self._on(samples.inputs()) if one.nbytes * len(samples) <= KEPT else None
+        self._targets = self._whole(samples.targets)
+        self._beside = {name: self._whole(array) for name, array in beside.items()}
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -67,18 +69,23 @@ class Set:
     def _on(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array).to(self.device, self.dtype)
 
+    def _whole(self, array: np.ndarray) -> np.ndarray | Tensor:
+        return self._on(array) if array.nbytes <= KEPT else array
+
+    def _some(self, whole: np.ndarray | Tensor, chosen: np.ndarray) -> Tensor:
+        return whole[torch.as_tensor(chosen)] if isinstance(whole, Tensor) else self._on(whole[chosen])
+
     def inputs(self, chosen: np.ndarray) -> Tensor:
         """(k, channels, h, w)."""
-        whole = self._whole
-        return self._on(self.samples.inputs(chosen)) if whole is None else whole[torch.as_tensor(chosen)]
+        return self._on(self.samples.inputs(chosen)) if self._inputs is None else self._some(self._inputs, chosen)
 
     def targets(self, chosen: np.ndarray) -> Tensor:
         """(k, 1, h, w)."""
-        return self._on(self.samples.targets[chosen])
+        return self._some(self._targets, chosen)
 
     def other(self, name: str, chosen: np.ndarray) -> Tensor:
         """What a term reads beside them, (k, …)."""
-        return self._on(self.beside[name][chosen])
+        return self._some(self._beside[name], chosen)
 
 
 class OnSamples(OfRuns):
@@ -215,26 +222,33 @@ class OnSamples(OfRuns):
             total = total + part / count
         return total
 
-    def _sharing(self, row: int, samples: np.ndarray) -> Share:
-        """``_share`` of a slice of these samples."""
+    def _sharing(self, rows: Sequence[int], chosen: np.ndarray) -> Share:
+        """``_share`` of one of these rows and a slice of these samples."""
 
-        def share(outputs: Tensor, /, **of: Any) -> Tensor:
-            return self._share(outputs, row=row, samples=samples[of["samples"]])
+        def share(outputs: Tensor, /, *, row: int, samples: slice) -> Tensor:
+            return self._share(outputs, row=rows[row], samples=chosen[samples])
 
         return share
+
+    @property
+    def _together(self) -> bool:
+        """Whether all rows take a step at once."""
+        return self.device.type != "cpu"
 
     def _pieces(self, size: int) -> list[np.ndarray]:
         return [self._chosen[at : at + size] for at in range(0, len(self._chosen), size)]
 
     def value_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        own = self._for(theta)
-        values, gradients = torch.zeros(len(theta), dtype=torch.float64), torch.zeros_like(theta)
-        for row in range(len(theta)):
+        own, every = self._for(theta), range(len(theta))
+        values, gradients = theta.new_zeros(len(theta), dtype=torch.float64), torch.zeros_like(theta)
+        for rows in [every] if self._together else [every[row : row + 1] for row in every]:
+            part = slice(rows.start, rows.stop)
             for samples in own._pieces(256):
-                inputs, share = own._set(row).inputs(samples), own._sharing(row, samples)
-                value, gradient = self._stepper.value_and_gradient(theta[row : row + 1], inputs, share)
-                values[row] += value[0].cpu()
-                gradients[row] += gradient[0]
+                inputs = [own._set(row).inputs(samples) for row in rows]
+                fields = torch.stack(inputs) if len(inputs) > 1 else inputs[0]
+                value, gradient = self._stepper.value_and_gradient(theta[part], fields, own._sharing(rows, samples))
+                values[part] += value
+                gradients[part] += gradient
         return values.to(theta), gradients
 
     def value(self, theta: Tensor) -> Tensor:
@@ -373,9 +387,8 @@ class OnSamples(OfRuns):
         size = torch.empty((), dtype=self.dtype).element_size()
         nodes = self.n * self.side**2
         data = min(KEPT, nodes * self.problem.channels * size)
-        if self.device.type == "cpu":
-            data += nodes * 8  # the samples themselves: a field and its solution at least
-        return self._stepper.bytes + runs * (data + 4 * self.parameters * size)
+        data += nodes * (8 + size)  # a field and its solution at least, and that in this precision
+        return (runs if self._together else 1) * self._stepper.bytes + runs * (data + 4 * self.parameters * size)
 
 
 def relative(found: Tensor, wanted: Tensor, *, order: int = 2) -> Tensor:

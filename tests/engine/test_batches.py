@@ -31,6 +31,13 @@ def test_a_gpu_takes_them_all_at_once() -> None:
     assert len(list(batches.batches(runs, device="cuda"))) == 1
 
 
+def test_a_gpu_takes_operators_together_and_networks_for_images_one_by_one() -> None:
+    for name, together in (("fno/poisson_2d/adam@coarse", 16), ("resnet/digits/sgd", 1)):
+        runs = sweep.plan(MapName.parse(name), data=[128], seeds=[0, 1])
+        assert max(len(b) for b in batches.batches(runs, device="cuda")) == together
+        assert all(len(b) == 1 for b in batches.batches(runs))
+
+
 def test_batches_shrink_to_what_memory_holds() -> None:
     runs = sweep.plan(NAME, coefficients={"beta": [5, 6, 7]}, data=[100], seeds=[0, 1, 2])
     assert [len(b) for b in batches.batches(runs, fits=lambda spec: 4)] == [4, 4, 1]

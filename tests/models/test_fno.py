@@ -178,6 +178,19 @@ def test_the_kernel_does_what_plain_torch_does(model, grid, dtype, within):
             assert relative(gradient[row, block.slice], gradient_plain[row, block.slice]) < within, block.name
 
 
+def test_all_rows_at_once_as_on_a_gpu_give_what_each_gives_alone():
+    """In pieces of two of five samples, the last of one."""
+    theta, fields, wanted = weights(SMALL, 0, 1, 2), drawn(3, 5, 2, 9, 12), drawn(5, 3, 9, 12)[:, : SMALL.outputs]
+    on = replace(on_grid(SMALL, 9, 12), fused=None)
+
+    def loss(outputs: Tensor, *, row: int, samples: slice) -> Tensor:
+        return (outputs - wanted[samples]).square().sum() * (row + 1)
+
+    assert relative(SMALL._together(theta, fields), SMALL.apply(theta, fields)) < 1e-13
+    for found, alone in zip(on._together(theta, fields, loss), on.value_and_gradient(theta, fields, loss), strict=True):
+        assert relative(found, alone) < 1e-13
+
+
 @pytest.mark.parametrize("fused", [pytest.param(True, marks=compiled), False])
 def test_a_training_step_is_the_same_every_time_and_in_every_batch_of_rows(fused):
     theta, fields = weights(SMALL, 0, 1, 2).float(), drawn(5, 2, 9, 12).float()

@@ -201,6 +201,17 @@ def test_steps_are_the_published_ones_for_the_amount_of_data() -> None:
         objective.published_steps(32)
 
 
+@pytest.mark.parametrize("kind", [OF_DATA, OF_BOTH], ids=["data", "both"])
+def test_rows_that_step_together_each_have_their_own_samples(kind: dict[str, Any], monkeypatch: Any) -> None:
+    objective, theta = made(kind, seeds=[0, 1])
+    alone = objective.value_and_gradient(theta)
+    one, two = (objective.memory(rows) for rows in (1, 2))
+    monkeypatch.setattr(type(objective), "_together", True)
+    for found, wanted in zip(objective.value_and_gradient(theta), alone, strict=True):
+        assert torch.allclose(found, wanted, rtol=1e-10, atol=0)
+    assert objective.memory(2) - objective.memory(1) == two - one + objective._stepper.bytes
+
+
 def test_predicted_memory_grows_with_the_samples_and_what_the_network_sees_of_them() -> None:
     few, many = (made(OF_DATA, data=[n], dtype="float32")[0] for n in (1000, 3000))
     samples = catalog.problem("poisson_2d").samples(8, {"K": 1.0}, grid=32)
