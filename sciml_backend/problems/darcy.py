@@ -72,9 +72,14 @@ class Darcy(SolutionOperator):
         fields = np.empty((n, 3, grid, grid), np.float32)
         targets = np.empty((n, 1, grid, grid), np.float32)
         fields[:, 1], fields[:, 2] = along, along[:, None]
+        fewer = max((m for m in self.data_axis if m < n), default=0) if split == "train" else 0
+        if fewer:  # solving is what takes long, and the map's smaller sets begin this one
+            solved = self.samples(fewer, c, split=split, grid=grid, data_seed=data_seed)
+            targets[:fewer] = solved.targets
         for i, a in enumerate(permeabilities(n, c["r"], grid=grid, seed=_seed(split, data_seed))):
             fields[i, 0] = a[::FINE, ::FINE]
-            targets[i, 0] = finite_difference.solve(a)[::FINE, ::FINE]
+            if i >= fewer:
+                targets[i, 0] = finite_difference.solve(a)[::FINE, ::FINE]
         return {
             "fields": fields,
             "numbers": np.empty((n, 0), np.float32),

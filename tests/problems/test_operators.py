@@ -250,6 +250,16 @@ def test_fields_do_not_depend_on_how_many_are_drawn() -> None:
     assert all(((one > 3) == (z[i] >= 0)).all() for i, one in enumerate(many))
 
 
+def test_no_sample_of_a_map_is_solved_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    solve, solved = darcy().finite_difference.solve, []
+    monkeypatch.setattr(darcy().finite_difference, "solve", lambda a: solved.append(a) or solve(a))
+    for n in (12, 5, 10):
+        found = operator("darcy").samples(n, {"r": 7.0}, grid=31)
+        for a, wanted in zip(solved, found.targets, strict=False):  # in the order of the samples
+            assert np.array_equal(solve(a)[:: darcy().FINE, :: darcy().FINE].astype(np.float32), wanted[0])
+    assert len(solved) == 12
+
+
 def test_an_unknown_residual_gets_the_known_ones() -> None:
     with pytest.raises(BadRequest, match="no residual 'weak'; it has published, corrected"):
         catalog.problem("darcy").known("weak", 2, {"r": 2.0})
