@@ -19,6 +19,8 @@ from sciml_backend.paths import ROOT
 
 START_SECONDS = 240
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch, in every process: workers of the tests share the cores
+
 
 @dataclass
 class Server:

@@ -20,21 +20,26 @@ WEIGHTS = np.zeros(5, "<f4").tobytes()
 
 
 @pytest.fixture(scope="session")
-def catalogue() -> Mapping[str, Any]:
-    """What pages know of the catalogue."""
-    return record.record()
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """What pages know of the catalogue, where no run's cost was measured."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATLAS_RESULTS", str(tmp_path_factory.mktemp("nothing")))
+        return record.record()
 
 
 def opened(folder: Path, records: Sequence[RunRecord] = (), found: Sequence[Artifact] = ()) -> Iterator[Store]:
-    """A store with these runs, beside the published values."""
+    """A store with these runs, beside the published values; its folders are the environment's only while it opens."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATLAS_DATA", str(folder / "var"))
         patch.setenv("ATLAS_RESULTS", str(folder / "results"))
-        if records:
-            spool.write_runs(records, paths.spool_new(), batch_id="small:0", axis="beta")
+        for problem, axis in {r.spec.problem: next(iter(r.spec.coefficients)) for r in records}.items():
+            runs = [r for r in records if r.spec.problem == problem]
+            spool.write_runs(runs, paths.spool_new(), batch_id=f"small:{problem}", axis=axis)
+        if found:
             spool.write_artifacts(found, paths.spool_new(), batch_id="small:1")
-        with Store.open() as store:
-            yield store
+        store = Store.open()
+    with store:
+        yield store
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,7 @@ import pytest
 
 from pages import results
 from pages.address import PARAMETERS
-from sciml_backend import paths
 from sciml_backend.run import RunSpec, Status
-from sciml_backend.store import spool
 from tests.pages.conftest import opened, run_record
 
 BETAS, DATA = (5, 10, 30), (100, 500, 1000)
@@ -41,9 +39,7 @@ def nodes():
 def two_families(tmp_path_factory):
     folder = tmp_path_factory.mktemp("families")
     lost = {"status": Status.DIVERGED, "train_loss": None, "test_error": None}
-    for store in opened(folder, [*pinns(), run_record(50, 100, 0, **lost)]):
-        spool.write_runs(list(nodes()), paths.spool_new(), batch_id="nodes:0", axis="inv_b")
-        store.ingest()
+    for store in opened(folder, [*pinns(), *nodes(), run_record(50, 100, 0, **lost)]):
         yield folder, store
 
 
