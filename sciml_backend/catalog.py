@@ -108,6 +108,14 @@ def problem(identifier: str) -> Problem:
     return made
 
 
+def trainings() -> Iterator[tuple[str, str, str]]:
+    """Every family with each of its problems and of its strategies, by identifier."""
+    for own in FAMILIES.values():
+        for name, found in entries("problems").items():
+            if own.identifier in found.cls.families:
+                yield from ((own.identifier, name, strategy) for strategy in own.strategies or entries("strategies"))
+
+
 def plugin_of(problem: str, strategy: str) -> str:
     """The content hash of the plugins behind a map, empty when it is all ours."""
     parts = (entry("problems", problem), entry("strategies", strategy))

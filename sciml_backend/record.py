@@ -49,10 +49,7 @@ def record() -> dict[str, Any]:
         "maps": [
             _map(family, name, problems[name].cls(), strategy, strategies[strategy].cls.variants)
             | {"plugin": catalog.plugin_of(name, strategy)}
-            for family in FAMILIES
-            for name in problems
-            if family in problems[name].cls.families
-            for strategy in FAMILIES[family].strategies or strategies
+            for family, name, strategy in catalog.trainings()
         ],
         "cost": _costs(),
     }
@@ -140,7 +137,7 @@ def _template(name: MapName, problem: Problem) -> dict[str, Any]:
 
 
 def _costs() -> dict[str, Any]:
-    """Cost models by map, as `python -m sciml_backend bench cost` measured them; empty without."""
+    """Cost models of the maps that `python -m sciml_backend bench cost` measured."""
     from sciml_backend import paths
 
     path = paths.results() / "costs.json"

@@ -1,50 +1,66 @@
-"""The cost model of every map: seconds of one run on one core of this machine = fixed + per point * data.
+"""The cost model of a map: seconds of one run on one core of this machine = fixed + per point * data.
 
 The time of a step of every phase is measured here; the number of steps is what stored runs took on average where a
-strategy of one phase ends by itself, else what the strategy expects.
+strategy of one phase ends by itself, else what the strategy expects or what was published for the amount of data.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from sciml_backend import catalog, grouping, paths, sweep
 from sciml_backend.engine import provenance
-from sciml_backend.family import FAMILIES
+from sciml_backend.objective import Objective
 from sciml_backend.plan import axes_of
-from sciml_backend.run import MapName
-from sciml_backend.schedule import build
+from sciml_backend.run import BadRequest, MapName
 from sciml_backend.store.batch import RUNS, read_header
 from sciml_backend.store.spool import batch_files
+from sciml_backend.strategies._first_order import FirstOrder
+from sciml_backend.strategy import Strategy
 
 SIZES = (200, 4000)
 """Amounts of data at which steps are timed, as far as a problem has them."""
+STEPS = 24
+"""Steps that are timed, on average: some make a preconditioner or begin a stage."""
+LONGEST = 20.0
+"""Seconds after which no further step is timed."""
 
 
-def seconds_per_step(name: MapName, data: int, *, steps: int = 24) -> list[float]:
-    """Mean seconds of one step of one run in every phase, in a batch as the engine picks it, mid-axis."""
+def seconds(name: MapName, data: int) -> tuple[float, int]:
+    """Seconds of one run in a batch as the engine picks it, mid-axis, and how many iterations that is."""
     problem = catalog.problem(name.problem)
     values = axes_of(name).x
     middle = values[len(values) // 2]
     specs = sweep.plan(
         name, coefficients={problem.axis.name: [middle]}, data=[data], seeds=range(grouping.rows(name.family, data))
     )
-    objective, theta, out = sweep.objective_of(specs), sweep.initial_weights(specs), []
-    for strategy in sweep.schedule_of(specs[0]):
+    objective, theta, schedule = sweep.objective_of(specs), sweep.initial_weights(specs), sweep.schedule_of(specs[0])
+    stored = mean_iterations(name) if len(schedule) == 1 else None
+    total, iterations = 0.0, 0.0
+    for strategy in schedule:
         state = strategy.init(objective, theta)
-        started = perf_counter()
-        for _ in range(steps):  # on average: some steps make a preconditioner or begin a stage
+        started, taken = perf_counter(), 0
+        while not taken or (taken < STEPS and perf_counter() - started < LONGEST):
             step = strategy.step(objective, theta, state)
-            theta, state = step.theta, step.state
-        out.append((perf_counter() - started) / steps / len(specs))
-    return out
+            theta, state, taken = step.theta, step.state, taken + 1
+        expected = stored or _expected(strategy, objective)
+        total += expected * (perf_counter() - started) / taken / len(specs)
+        iterations += expected
+    return total, round(iterations)
+
+
+def _expected(strategy: Strategy[Any], objective: Objective) -> int:
+    """How many iterations a phase takes, as far as it says so."""
+    if isinstance(strategy, FirstOrder) and not strategy.steps:
+        return objective.published_steps(strategy.batch)
+    return strategy.expected_iterations
 
 
 def mean_iterations(name: MapName) -> float | None:
@@ -59,46 +75,39 @@ def mean_iterations(name: MapName) -> float | None:
     return sum(counts) / len(counts) if counts else None
 
 
-def costs(names: Sequence[MapName] | None = None) -> dict[str, Any]:
-    """The cost model by map name."""
+def cost(name: MapName) -> dict[str, Any]:
+    """The cost model of a map; raises BadRequest when it cannot be trained here."""
     provenance.prepare("cpu", threads=1)
-    out = {}
-    for name in names or all_maps():
-        most = min(SIZES[1], catalog.problem(name.problem).data_limit)
-        few = min(SIZES[0], most // 2)
-        small, large = (np.array(seconds_per_step(name, n)) for n in (few, most))
-        per_point = np.maximum(0.0, (large - small) / (most - few))
-        iterations = np.array(_iterations(name))
-        out[str(name)] = {
-            "seconds_fixed": round(float(iterations @ np.maximum(0.0, small - per_point * few)), 3),
-            "seconds_per_point": round(float(iterations @ per_point), 6),
-            "iterations": round(float(iterations.sum())),
-        }
-    return out
+    most = min(SIZES[1], catalog.problem(name.problem).data_limit)
+    few = min(SIZES[0], most // 2)
+    (small, _), (large, iterations) = seconds(name, few), seconds(name, most)
+    per_point = max(0.0, (large - small) / (most - few))
+    return {
+        "seconds_fixed": round(max(0.0, small - per_point * few), 3),
+        "seconds_per_point": round(per_point, 6),
+        "iterations": iterations,
+    }
 
 
-def _iterations(name: MapName) -> list[float]:
-    """How many iterations each phase takes."""
-    phases = build(name.strategy)
-    stored = mean_iterations(name) if len(phases) == 1 else None
-    return [stored or phase.expected_iterations for phase in phases]
+def write(names: Sequence[MapName] = (), path: Path | None = None) -> dict[str, Any]:
+    """Measure maps, and put them into ``costs.json`` beside the shipped results; gives them back.
 
-
-def all_maps() -> list[MapName]:
-    """Every map of the catalogue, in the variant that its strategy asks for."""
-    return [
-        MapName(family, problem, identifier, *strategy.cls.variants[:1])
-        for family in FAMILIES
-        for problem, entry in catalog.entries("problems").items()
-        if family in entry.cls.families
-        for identifier, strategy in catalog.entries("strategies").items()
-    ]
-
-
-def write(path: Path | None = None) -> dict[str, Any]:
-    """Measure and write ``costs.json`` beside the shipped results; gives the model back."""
-    found = costs()
+    Without names it is every map of the catalogue, in the variant that its strategy asks for, that can be trained here.
+    """
+    found = {}
+    for name in names or _all_maps():
+        with nullcontext() if names else suppress(BadRequest):
+            found[str(name)] = cost(name)
     target = path or paths.results() / "costs.json"
+    known = json.loads(target.read_text()) if target.exists() else {}
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(found, indent=1) + "\n")
+    target.write_text(json.dumps(dict(sorted((known | found).items())), indent=1) + "\n")
     return found
+
+
+def _all_maps() -> list[MapName]:
+    strategies = catalog.entries("strategies")
+    return [
+        MapName(family, problem, strategy, *strategies[strategy].cls.variants[:1])
+        for family, problem, strategy in catalog.trainings()
+    ]

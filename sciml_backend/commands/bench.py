@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from sciml_backend.command import Command, table
-from sciml_backend.run import BadRequest
+from sciml_backend.run import BadRequest, MapName
 
 
 class Bench(Command):
@@ -19,10 +19,13 @@ class Bench(Command):
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("what", nargs="?", choices=("engine", "fno", "store", "cost"), default="engine")
+        parser.add_argument("maps", nargs="*", help="the maps whose cost is measured (default: all)")
         parser.add_argument("--quick", action="store_true", help="fewer rounds and rows")
         parser.add_argument("--rows", type=int, help="runs in the store that is measured (default: 1,000,000)")
 
     def execute(self, args: argparse.Namespace) -> Any:
+        if args.maps and args.what != "cost":
+            raise BadRequest(f"Maps are named for cost alone, got bench {args.what} {' '.join(args.maps)}.")
         if args.what == "store":
             from sciml_backend.store.bench import bench_store
 
@@ -33,7 +36,7 @@ class Bench(Command):
         if args.what == "cost":
             from sciml_backend.benchmarks.cost import write
 
-            return {"cost": write()}
+            return {"cost": write([MapName.parse(name) for name in args.maps])}
         if args.what == "fno":
             from sciml_backend.benchmarks.operators import steps
 
