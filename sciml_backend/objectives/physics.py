@@ -221,7 +221,7 @@ class Physics(Objective):
     @property
     def difficulty(self) -> Difficulty:
         axis, chosen = self.problem.axis, slice(None) if self._chosen is None else self._chosen.numpy()
-        return Difficulty(axis.name, max(axis.axis), self.coefficients[axis.name][chosen])
+        return Difficulty(axis.name, max(axis.axis), self.coefficients[axis.name][chosen], axis.easiest)
 
     @property
     def points(self) -> dict[str, Array]:

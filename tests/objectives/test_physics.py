@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sciml_backend import catalog
+from sciml_backend import catalog, sweep
 from sciml_backend.equation import TIME, Coordinate, Equation, Field, Point, SpaceTime, Term, grid_points
 from sciml_backend.models.mlp import MLP
 from sciml_backend.objectives.physics import Physics
-from sciml_backend.run import BadRequest
+from sciml_backend.run import BadRequest, MapName
 from tests.textbook import textbook_loss, textbook_residuals
 
 PROBLEMS = sorted(name for name, entry in catalog.entries("problems").items() if issubclass(entry.cls, Equation))
@@ -374,3 +375,10 @@ def test_a_batch_is_drawn_from_the_interior_points_anew_for_every_number(fused: 
     assert torch.equal(priced.value(theta), kept.value(theta)) and not torch.equal(priced.value(theta), wanted)
     others = sum(points[name].shape[0] for name in points if name != "interior")
     assert objective.minibatch(5, 20).share == pytest.approx((20 + others) / (60 + others))
+
+
+def test_a_curriculum_starts_where_the_problem_is_easiest(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = catalog.problem("convection")
+    monkeypatch.setattr(type(problem), "coefficients", (replace(problem.axis, easiest=2.0),))
+    (spec,) = sweep.plan(MapName.parse("pinn/convection/cl"), coefficients={"beta": [5.0]}, data=[20])
+    assert sweep.objective_of([spec]).difficulty.easiest == 2.0
