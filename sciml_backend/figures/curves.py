@@ -24,8 +24,6 @@ def curves(
     *,
     x: str = "iteration",
     strategies: Mapping[str, str] | None = None,
-    thresholds: Mapping[str, float] | None = None,
-    log_x: bool = False,
     height: int = 480,
 ) -> go.Figure:
     """One panel per metric above one x axis, one line per seed, logarithmic y.
@@ -33,17 +31,10 @@ def curves(
     ``history`` has one row per logged point: seed, the x column (iteration, evaluations or seconds) and the metrics
     (``lambda_max`` too where it was followed); rows without a value of a metric are left out of its line. Values that
     a logarithmic axis cannot show leave a gap. Seeds have a colour each; with ``strategies``, names of the column
-    ``strategy`` and their colours, they have that of theirs. ``thresholds`` draws a dotted line per metric.
+    ``strategy`` and their colours, they have that of theirs.
     """
-    panels = [
-        trace
-        for row, metric in enumerate(metrics)
-        for trace in (
-            *_seeds(history, metric, x, row, strategies),
-            *_threshold(history, metric, x, row, thresholds or {}),
-        )
-    ]
-    return figure(panels, _layout(history, metrics, x, log_x, height))
+    panels = [run for row, metric in enumerate(metrics) for run in _seeds(history, metric, x, row, strategies)]
+    return figure(panels, _layout(history, metrics, x, height))
 
 
 def _seeds(
@@ -77,26 +68,7 @@ def _run(run: pd.DataFrame, metric: str, x: str, row: int, *, look: Mapping[str,
     }
 
 
-def _threshold(
-    history: pd.DataFrame, metric: str, x: str, row: int, thresholds: Mapping[str, float]
-) -> Iterator[dict[str, Any]]:
-    level = thresholds.get(metric, np.nan)
-    if not history.empty and np.isfinite(level) and level > 0:
-        yield {
-            "type": "scatter",
-            "name": "threshold",
-            "legendgroup": "threshold",
-            "showlegend": row == 0,
-            "x": [float(history[x].min()), float(history[x].max())],
-            "y": [level, level],
-            "mode": "lines",
-            "line": {"color": "#8C8C8C", "dash": "dot", "width": 1.5},
-            "hovertemplate": f"threshold {level:.3g}<extra></extra>",
-            "yaxis": _key("y", row),
-        }
-
-
-def _layout(history: pd.DataFrame, metrics: Sequence[str], x: str, log_x: bool, height: int) -> dict[str, Any]:
+def _layout(history: pd.DataFrame, metrics: Sequence[str], x: str, height: int) -> dict[str, Any]:
     share, gap = 1 / max(len(metrics), 1), 0.03
     panels = {
         _key("yaxis", row): {
@@ -110,7 +82,7 @@ def _layout(history: pd.DataFrame, metrics: Sequence[str], x: str, log_x: bool, 
         height=height,
         xaxis={
             "title": {"text": AXES.get(x, x)},
-            "type": "log" if log_x else "linear",
+            "type": "linear",
             "anchor": _key("y", len(metrics) - 1),
         },
         hovermode="closest",

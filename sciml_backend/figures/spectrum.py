@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from sciml_backend.figures.style import OKABE_ITO, figure, figure_layout
 
+LOWEST_DENSITY = 1e-6
+"""Densities below it are not drawn."""
+
 
 def spectrum(
     eigenvalue: ArrayLike,
@@ -22,19 +25,18 @@ def spectrum(
     initial: ArrayLike | None = None,
     noise_floor: float = 0.0,
     linear_within: float = 1e-4,
-    lowest_density: float = 1e-6,
     height: int = 380,
 ) -> go.Figure:
     """Density per signed decade over ``eigenvalue`` (g,); the densities are (g,).
 
     Within ``noise_floor`` of zero, a grey band, an eigenvalue has no sign. The axis is linear up to the magnitude
-    ``linear_within``; densities below ``lowest_density`` are not drawn.
+    ``linear_within``.
     """
     values = np.asarray(eigenvalue, dtype=float)
     place = symlog(values, linear_within)
     ends = {"before training": (initial, OKABE_ITO[0], "solid"), "after training": (final, OKABE_ITO[5], "dash")}
     lines = [
-        _line(place, values, np.asarray(density, dtype=float), name, colour, dash, lowest_density)
+        _line(place, values, np.asarray(density, dtype=float), name, colour, dash)
         for name, (density, colour, dash) in ends.items()
         if density is not None
     ]
@@ -68,13 +70,12 @@ def _line(
     name: str,
     colour: str,
     dash: str,
-    lowest: float,
 ) -> dict[str, Any]:
     return {
         "type": "scatter",
         "name": name,
         "x": place,
-        "y": np.where(density >= lowest, density, np.nan),
+        "y": np.where(density >= LOWEST_DENSITY, density, np.nan),
         "customdata": values,
         "mode": "lines",
         "line": {"color": colour, "dash": dash, "width": 2},

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-STATES = ("ok", "missing", "running", "failed", "diverged")
 COUNTS = ("n_seeds", "n_diverged", "n_failed")
 
 

@@ -27,7 +27,7 @@ _COLUMNS = ("base", "method", "base_value", "method_value", "base_place", "metho
 
 
 class Place(Enum):
-    """Where a line of cells has its boundary; the values are the words a page shows."""
+    """Where a line of cells has its boundary; the values say it in words."""
 
     INSIDE = "on the map"
     BEFORE = "beyond the easy end"

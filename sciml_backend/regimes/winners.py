@@ -28,7 +28,7 @@ class Win(Enum):
 
 
 class Verdict(Enum):
-    """A strategy beside the baseline in one cell; the values are the sentences a page shows."""
+    """A strategy beside the baseline in one cell; the values say it in words."""
 
     BETTER = "significantly lower"
     LOWER = "lower, not significantly"
@@ -43,7 +43,6 @@ def winners(
     metric: str = "test_error",
     *,
     thresholds: Mapping[str, float] | None = None,
-    significance: float = SIGNIFICANCE,
 ) -> pd.DataFrame:
     """One row per cell that at least two maps have: who has the lowest geometric mean over seeds, and how surely.
 
@@ -57,7 +56,7 @@ def winners(
     sizes = found.groupby(["y", "x"])["map"].transform("size")
     first, second = (found[(place == k) & (sizes > 1)].reset_index(drop=True) for k in (0, 1))
     p = welch(first, second)
-    state = _states(first, second, p, significance)
+    state = _states(first, second, p)
     most = first["map"].map(dict(thresholds or {})).astype(float).fillna(np.inf)
     return pd.DataFrame(
         {
@@ -79,19 +78,17 @@ def winners(
     )
 
 
-def _states(first: pd.DataFrame, second: pd.DataFrame, p: np.ndarray, significance: float) -> np.ndarray:
+def _states(first: pd.DataFrame, second: pd.DataFrame, p: np.ndarray) -> np.ndarray:
     conditions = {
         Win.LOST: np.isinf(first["mean"]),
         Win.UNDECIDABLE: np.minimum(first["n"], second["n"]) < LEAST_SEEDS,
         Win.TIED: (first["mean"] == second["mean"]) & (first["n_lost"] == second["n_lost"]),
-        Win.WON: p < significance,
+        Win.WON: p < SIGNIFICANCE,
     }
     return np.select(list(conditions.values()), [state.name for state in conditions], Win.LEADS.name)
 
 
-def against(
-    runs: pd.DataFrame, baseline: str, metric: str = "test_error", *, significance: float = SIGNIFICANCE
-) -> pd.DataFrame:
+def against(runs: pd.DataFrame, baseline: str, metric: str = "test_error") -> pd.DataFrame:
     """One row per other map and cell that it shares with the baseline: map, x, y, verdict (name of a Verdict), p."""
     found = scores(runs, metric)
     base = found[found["map"] == baseline].drop(columns="map")
@@ -99,7 +96,7 @@ def against(
     other = pairs[["mean", "variance", "n"]]
     own = pairs[[f"{name}_base" for name in other]].set_axis(other.columns, axis=1)
     p = welch(other, own)
-    sure = p < significance
+    sure = p < SIGNIFICANCE
     conditions = {
         Verdict.UNDECIDABLE: np.minimum(other["n"], own["n"]) < LEAST_SEEDS,
         Verdict.EQUAL: other["mean"] == own["mean"],

@@ -31,10 +31,9 @@ def test_curves_are_one_line_per_seed_and_metric(history):
     assert figure.layout.yaxis.type == figure.layout.yaxis2.type == "log"
 
 
-def test_curves_show_thresholds_and_any_metric(history):
-    figure = curves(history.assign(lambda_max=7.0), ("lambda_max",), thresholds={"lambda_max": 3.0})
-    assert figure.data[-1].name == "threshold"
-    assert tuple(figure.data[-1].y) == (3.0, 3.0)
+def test_curves_show_any_metric(history):
+    figure = curves(history.assign(lambda_max=7.0), ("lambda_max",))
+    assert set(figure.data[-1].y) == {7.0}
     assert figure.layout.yaxis.title.text == "λmax"
 
 
@@ -131,7 +130,7 @@ def test_plotly_accepts_every_attribute(history, batch):
     x = np.linspace(-1, 1, 5)
     plane = np.outer(x, x)
     figures = [
-        curves(history, ("train_loss", "test_error"), thresholds={"train_loss": 0.1}, log_x=True),
+        curves(history, ("train_loss", "test_error")),
         curves(history.iloc[:0]),
         training(batch),
         training(batch.iloc[:0]),
