@@ -99,10 +99,10 @@ OF_SECOND_ORDER = ("newton", "saddle_free_newton", "trust_region", "gauss_newton
 """Strategies for networks small enough for a dense Hessian."""
 
 OF_EQUATIONS = {
-    "train_loss": "training loss: mean squares of the equation's residual, of the boundary and of the initial "
-    "condition, added without weights, at the training points. Low means the optimiser did its work.",
-    "test_error": "test error: relative L2 distance to the reference solution on the test grid (129 × 101 nodes in x "
-    "and t, as published). 0 is exact, 1 is as bad as predicting zero. For large N_f most of its nodes are training "
+    "train_loss": "training loss: mean squares of the equation's residual and of its boundary and initial conditions, "
+    "as far as it has these, added without weights, at the training points. Low means the optimiser did its work.",
+    "test_error": "test error: relative L2 distance to the reference solution on the test grid (in x and t 129 × 101 "
+    "nodes, as published). 0 is exact, 1 is as bad as predicting zero. For large N_f most of its nodes are training "
     "points too.",
     "heldout_error": "held-out error: the same on a grid that shares no node with any training set.",
 }

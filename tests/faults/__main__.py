@@ -1,4 +1,4 @@
-"""``python -m tests.faults [--scale N] [ROW …]``: run the fault programme and print a table of what held."""
+"""``python -m tests.faults [--times N] [ROW …]``: run the fault programme and print a table of what held."""
 
 from __future__ import annotations
 
