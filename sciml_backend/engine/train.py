@@ -50,6 +50,11 @@ class Snapshot:
     test_error: list[float]
 
 
+COSTLY = 400
+GROWN = 1.2
+"""A curve has a point, too, wherever a row took so many evaluations since its last one, and so many times as many."""
+
+
 def due(iteration: int) -> bool:
     """Whether an iteration is logged: every 20th up to 200, every 50th up to 1000, then every 200th."""
     return iteration % (20 if iteration <= 200 else 50 if iteration <= 1000 else 200) == 0
@@ -57,16 +62,29 @@ def due(iteration: int) -> bool:
 
 @dataclass
 class _Progress:
-    """What every row of the batch as it was given has taken so far, (B,) each, and its curve, in whole evaluations."""
+    """What every row of the batch as it was given has taken so far, (B,) each, and its curve, in whole evaluations.
+
+    ``told`` are the evaluations at the last point of the curve.
+    """
 
     iterations: Integers
     evaluations: Floats
     seconds: Floats
+    told: Floats
     curves: list[Curve]
 
     @classmethod
     def none(cls, rows: int) -> _Progress:
-        return cls(np.zeros(rows, int), np.zeros(rows), np.zeros(rows), [Curve() for _ in range(rows)])
+        evaluations, seconds, told = np.zeros((3, rows))
+        return cls(np.zeros(rows, int), evaluations, seconds, told, [Curve() for _ in range(rows)])
+
+    def far(self, rows: Integers) -> np.ndarray:
+        """Which of these rows spent so much since the last point of their curve that it has one more, (rows,).
+
+        A Newton step costs hundreds of evaluations: its curve would say nothing of most budgets.
+        """
+        spent, told = self.evaluations[rows], self.told[rows]
+        return np.asarray((spent - told >= COSTLY) & (spent >= GROWN * told))
 
     def log(self, row: int, loss: float, error: float) -> bool:
         """Add a point to a row's curve, unless its last one is of this iteration already."""
@@ -75,6 +93,7 @@ class _Progress:
             return False
         curve.iteration.append(iteration)
         curve.evaluations.append(round(float(self.evaluations[row])))
+        self.told[row] = self.evaluations[row]
         curve.seconds.append(round(float(self.seconds[row]), 4))
         curve.train_loss.append(loss)
         curve.test_error.append(error)
@@ -138,8 +157,9 @@ def _phase(
         progress.seconds[active] += (now - started) / len(active)
         started = now
         ended = np.array([status.finished for status in step.status])
-        if ended.any() or due(iteration):
-            logged = np.arange(len(active)) if due(iteration) else ended.nonzero()[0]
+        told = np.ones(len(active), bool) if due(iteration) else ended | progress.far(active)
+        if told.any():
+            logged = told.nonzero()[0]
             _log(objective.rows(logged), progress, active[logged], theta[logged], on_log)
             if on_snapshot is not None:
                 curves = [progress.curves[a] for a in active]

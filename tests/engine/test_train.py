@@ -31,6 +31,7 @@ class CountDown(Strategy):
     """Row b adds one to theta until it has done so theta[b, 0] times."""
 
     ending: Status = Status.CONVERGED
+    cost: int = 1
 
     def init(self, objective: Any, theta: Tensor) -> Count:
         return Count(np.zeros(len(theta), dtype=np.int64), theta[:, 0].numpy().astype(np.int64))
@@ -44,7 +45,7 @@ class CountDown(Strategy):
             state=Count(taken, state.target),
             loss=theta[:, 1].numpy().astype(float),
             gradient_norm=np.zeros(len(theta)),
-            evaluations=np.ones(len(theta), dtype=np.int64),
+            evaluations=np.full(len(theta), self.cost),
             status=[self.ending if o else Status.RUNNING for o in over],
             reason=["counted" if o else "" for o in over],
         )
@@ -98,6 +99,17 @@ def test_a_stop_drops_what_is_still_training() -> None:
 def test_the_log_thins_out() -> None:
     logged = [i for i in range(1, 5001) if due(i)]
     assert logged[:10] == list(range(20, 201, 20)) and len(logged) < 50
+
+
+def test_the_curve_of_costly_steps_has_a_point_for_every_budget() -> None:
+    """A step of 300 evaluations is logged every second time, later whenever a fifth was added; its neighbour is not."""
+    theta = torch.tensor([[30.0, 0.0], [1.0, 0.0]])
+    costly, short = sorted(train(Plane(2), [CountDown(cost=300)], theta), key=lambda o: o.row)  # type: ignore[arg-type]
+    spent = costly.curve.evaluations
+    assert spent[:6] == [0, 600, 1200, 1800, 2400, 3000] and spent[-1] == 9000
+    steps = list(zip(spent, spent[1:], strict=False))
+    assert all(b - a < 700 or b < 1.2 * a + 300 for a, b in steps) and len(spent) < 15
+    assert short.curve.evaluations == [0, 300]
 
 
 def specs(betas: list[float], **options: Any) -> list[Any]:
