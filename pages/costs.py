@@ -45,19 +45,22 @@ def show(compared: Comparison) -> None:
 def costs(compared: Comparison, unit: str, target: float | None) -> pd.DataFrame:
     """Per shared cell, x, y, base and method: the median cost of a run, or until its training loss is at the target.
 
-    Infinite where half the seeds or more do not get there, nan where there is no run.
+    Infinite where half the seeds or more do not get there or are lost, nan where there is no run.
     """
     names, source = compared.names, compared.base.source
     if target is None:
         runs = results.runs_at(names, source, budget=None, unit="evaluations")
     else:
         runs = results.cost_to_reach(names, source, target)
-    return _costs(Same(runs), Same(shared(compared)[0]), compared.pair, unit)
+    return _costs(Same(runs), Same(shared(compared)[0]), compared.pair, unit, whole=target is None)
 
 
 @lru_cache(maxsize=16)
-def _costs(runs: Same, cells: Same, pair: tuple[str, str], unit: str) -> pd.DataFrame:
-    base, method = (regimes.seed_medians(runs.frame[runs.frame["map"] == name], unit) for name in pair)
+def _costs(runs: Same, cells: Same, pair: tuple[str, str], unit: str, *, whole: bool) -> pd.DataFrame:
+    found = runs.frame
+    if whole:  # a run that is lost early is not a cheap one
+        found = found.assign(**{unit: found[unit].where(~found["status"].isin(regimes.LOST))})
+    base, method = (regimes.seed_medians(found[found["map"] == name], unit) for name in pair)
     both = base.merge(method, on=["x", "y"], suffixes=("_base", "_method"))
     both = both.rename(columns={f"{unit}_base": "base", f"{unit}_method": "method"})
     return cells.frame[["x", "y"]].merge(both, on=["x", "y"], how="left")
@@ -85,8 +88,8 @@ def _summary(table: pd.DataFrame, names: tuple[str, str], unit: str, target: flo
 
 
 _HELP = (
-    "Whole runs as they are stored, or until the first logged point at which the training loss is at or below the "
-    "baseline's threshold. Evaluations are computations of loss and gradient on all data: a Hessian product is two, a "
-    "step on a batch the part of the data that it saw. Seconds are a run's share of its batch's time and compare only "
-    "where both were computed on equal machines."
+    "Whole runs as they are stored (those that diverged or failed have no cost), or until the first logged point at "
+    "which the training loss is at or below the baseline's threshold. Evaluations are computations of loss and "
+    "gradient on all data: a Hessian product is two, a step on a batch the part of the data that it saw. Seconds are a "
+    "run's share of its batch's time and compare only where both were computed on equal machines."
 )

@@ -81,9 +81,11 @@ def _summary(compared: Comparison) -> str:
         verdicts = compared.verdicts(metric)
         found = verdicts[verdicts["map"] == compared.pair[1]]["verdict"].value_counts()
         better, lower, worse, higher = (int(found.get(v.name, 0)) for v in _VERDICTS)
+        open_cells = int(found.get(regimes.Verdict.UNDECIDABLE.name, 0))
+        undecided = f", {open_cells} not decidable with fewer than {regimes.LEAST_SEEDS} seeds" if open_cells else ""
         said.append(
             f"**{title}**: lower in {better + lower} of {found.sum()} cells, significantly in {better}; "
-            f"higher in {worse + higher}, significantly in {worse}."
+            f"higher in {worse + higher}, significantly in {worse}{undecided}."
         )
     return f"Runs {compared.when}; {_cuts(compared)}. {' '.join(said)} {TEST}"
 
@@ -132,7 +134,9 @@ def shifts(compared: Comparison) -> None:
     )
     with st.expander(f"The {kind} one by one, at the threshold as set"):
         st.table(_lines(table[table["level"] == 0], axis, line, compared), border="horizontal")
-        st.caption("With < or > it lies before the first or beyond the last cell; – is hidden by a missing cell.")
+        st.caption(
+            "With < or > it lies before the first or beyond the last cell; – is hidden by a missing or diverged cell."
+        )
 
 
 _SHIFT = (

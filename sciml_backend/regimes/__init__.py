@@ -7,7 +7,7 @@ from sciml_backend.regimes.footing import FULL, Footing, footing
 from sciml_backend.regimes.improvement import improvement, paired_improvement
 from sciml_backend.regimes.labels import REGIMES, Regime, label, labelled, shares
 from sciml_backend.regimes.presets import figure_1_thresholds, paper_boundaries, paper_thresholds, representatives
-from sciml_backend.regimes.seeds import seed_means, seed_medians
+from sciml_backend.regimes.seeds import LEAST_SEEDS, LOST, seed_means, seed_medians
 from sciml_backend.regimes.shift import Place, boundary_shift, on_shared_axes, shift_summary
 from sciml_backend.regimes.summary import summary
 from sciml_backend.regimes.tally import gains, regime_counts, shared_cells
@@ -17,7 +17,9 @@ from sciml_backend.regimes.winners import SIGNIFICANCE, Verdict, Win, against, w
 
 __all__ = [
     "FULL",
+    "LEAST_SEEDS",
     "LEVELS",
+    "LOST",
     "REGIMES",
     "RULES",
     "SIGNIFICANCE",

@@ -32,7 +32,7 @@ class Place(Enum):
     INSIDE = "on the map"
     BEFORE = "beyond the easy end"
     BEYOND = "beyond the hard end"
-    UNKNOWN = "hidden by a missing cell"
+    UNKNOWN = "hidden by a missing or diverged cell"
 
 
 def on_shared_axes(base: pd.DataFrame, method: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -89,10 +89,12 @@ def _states(first: pd.DataFrame, second: pd.DataFrame, p: np.ndarray) -> np.ndar
 
 
 def against(runs: pd.DataFrame, baseline: str, metric: str = "test_error") -> pd.DataFrame:
-    """One row per other map and cell that it shares with the baseline: map, x, y, verdict (name of a Verdict), p."""
-    found = scores(runs, metric)
-    base = found[found["map"] == baseline].drop(columns="map")
-    pairs = found[found["map"] != baseline].merge(base, on=["x", "y"], suffixes=("", "_base"))
+    """One row per other map and cell that it shares with the baseline: map, x, y, verdict (name of a Verdict), p.
+
+    Two maps are judged by their own runs alone: a lost one counts as the worst of theirs.
+    """
+    others = [name for name in runs["map"].unique() if name != baseline]
+    pairs = pd.concat([_beside(runs[runs["map"].isin([baseline, name])], baseline, metric) for name in others or [""]])
     other = pairs[["mean", "variance", "n"]]
     own = pairs[[f"{name}_base" for name in other]].set_axis(other.columns, axis=1)
     p = welch(other, own)
@@ -106,3 +108,10 @@ def against(runs: pd.DataFrame, baseline: str, metric: str = "test_error") -> pd
     }
     verdict = np.select(list(conditions.values()), [v.name for v in conditions], Verdict.HIGHER.name)
     return pairs[["map", "x", "y"]].assign(verdict=verdict, p=p)
+
+
+def _beside(runs: pd.DataFrame, baseline: str, metric: str) -> pd.DataFrame:
+    """The scores of a map's cells with those that the baseline has there, as columns with ``_base``."""
+    found = scores(runs, metric)
+    base = found[found["map"] == baseline].drop(columns="map")
+    return found[found["map"] != baseline].merge(base, on=["x", "y"], suffixes=("", "_base"))

@@ -111,6 +111,14 @@ def test_verdicts_against_a_baseline():
     }  # fmt: skip
 
 
+def test_a_verdict_is_between_two_maps_whatever_else_is_stored():
+    two = runs(base=[0.30, 0.31, 0.32], method=[0.05, 0.06, "diverged"])
+    more = pd.concat([two, runs(hopeless=[1e6, 1e7])])
+    alone, beside = (against(found, "base").set_index("map").loc["method"] for found in (two, more))
+    assert alone["verdict"] == "LOWER" and alone.equals(beside)
+    assert against(two[two["map"] == "base"], "base").empty
+
+
 def test_cells_are_counted_on_common_ground():
     thresholds = Thresholds(train=Threshold(rule="absolute", value=1.0), test=Threshold(rule="absolute", value=1.0))
     base = pd.DataFrame({"x": [1.0, 2, 3, 4], "y": 5.0, "train_loss": [0, 2, 0, 0], "test_error": [0, 2, 2, 0]})
