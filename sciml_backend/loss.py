@@ -72,8 +72,8 @@ class Loss:
         """A strategy made to train with these weights and points; one within another adapts within its stages."""
         if not (self.adapted or self.weights):
             return phase
-        if isinstance(phase, Outer):
-            self._require_free(phase)
+        for part in phase.within():
+            self._require_free(part)
         if self.adapted and isinstance(phase, Outer):
             return replace(phase, inner=self.trained(phase.inner))  # type: ignore[type-var]
         rounds = self.rounds if self.adapted else 1
@@ -85,7 +85,7 @@ class Loss:
             stage_iterations=self.round_iterations,
         )
 
-    def _require_free(self, phase: Outer[Any]) -> None:
+    def _require_free(self, phase: Strategy[Any]) -> None:
         """Raise BadRequest when a strategy does itself what is to be adapted."""
         if "points" in self.adapted and phase.moves_points:
             raise BadRequest(f"{phase.label} moves the points itself; choose the sampling uniform or sobol.")
@@ -96,5 +96,3 @@ class Loss:
             )
         if ("weights" in self.adapted or self.weights) and phase.weighs_terms:
             raise BadRequest(f"{phase.label} weighs the terms itself; leave the weighting fixed and all weights at 1.")
-        if isinstance(phase.inner, Outer):
-            self._require_free(phase.inner)

@@ -251,11 +251,11 @@ def _check_size(
 ) -> None:
     """Raise BadRequest when a network has more parameters than one of its strategies can train."""
     size = model_of(family, problem, model, settings).parameters
-    for phase in schedule_of(family, strategy, problem, settings):
-        most = phase.most_parameters
+    for part in (part for phase in schedule_of(family, strategy, problem, settings) for part in phase.within()):
+        most = part.most_parameters
         if most is not None and size > most:
             raise BadRequest(
-                f"{phase.label} is for networks of at most {most:,} parameters and this one has {size:,}; "
+                f"{part.label} is for networks of at most {most:,} parameters and this one has {size:,}; "
                 "take a small one, such as depth=2 and width=10."
             )
 

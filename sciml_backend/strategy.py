@@ -8,7 +8,7 @@ strategy minimises a succession of other objectives with a strategy that it is g
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import inf
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
@@ -188,6 +188,8 @@ def part(identifier: str, doc: str, **settings: Setting) -> Any:
 class Strategy(ABC, Generic[S]):
     """An optimiser; a frozen dataclass of its settings, in a module named by its identifier.
 
+    Those that move points or weigh terms themselves say so.
+
     ``before`` are the phases that a run of this name goes through first; ``variants`` those that its maps are offered
     in, where the problem's own would not do.
     """
@@ -195,11 +197,25 @@ class Strategy(ABC, Generic[S]):
     label: ClassVar[str]
     before: ClassVar[tuple[Part, ...]] = ()
     variants: ClassVar[tuple[str, ...]] = ()
+    moves_points: ClassVar[bool] = False
+    weighs_terms: ClassVar[bool] = False
+
+    def within(self) -> Iterator[Strategy[Any]]:
+        """Itself and every strategy that it is made of."""
+        yield self
+        for part in (getattr(self, f.name) for f in fields(self)):  # type: ignore[arg-type]
+            if isinstance(part, Strategy):
+                yield from part.within()
 
     @property
     def most_parameters(self) -> int | None:
-        """The largest P that it can train, or None."""
+        """The largest P that it can train by itself, or None."""
         return None
+
+    @property
+    def holds_points(self) -> bool:
+        """Whether it keeps something for each interior point, so that these cannot be drawn anew."""
+        return False
 
     @property
     def vectors(self) -> int:
@@ -270,24 +286,13 @@ STAGE_ITERATIONS = 500
 class Outer(Strategy[OuterState[C]], Generic[C]):
     """A strategy that minimises a succession of objectives, each until the inner strategy ends there.
 
-    Those that move points or weigh terms themselves say so. With ``stage_iterations`` every stage but the last one also
-    ends after so many steps. Every row goes on to its next stage by itself. A subclass says what the stages are made
-    of: their ``context`` before the first one, how it goes on, what objective it poses, and how many there are.
+    With ``stage_iterations`` every stage but the last one also ends after so many steps. Every row goes on to its next
+    stage by itself. A subclass says what the stages are made of: their ``context`` before the first one, how it goes
+    on, what objective it poses, and how many there are.
     """
 
     inner: Strategy[Any]
     stage_iterations: int = 0
-    moves_points: ClassVar[bool] = False
-    weighs_terms: ClassVar[bool] = False
-
-    @property
-    def holds_points(self) -> bool:
-        """Whether it keeps something for each interior point, so that these cannot be drawn anew."""
-        return False
-
-    @property
-    def most_parameters(self) -> int | None:
-        return self.inner.most_parameters
 
     @property
     def vectors(self) -> int:

@@ -176,6 +176,12 @@ def test_what_cannot_be_is_refused_in_one_sentence(settings, sentence):
     with pytest.raises(BadRequest, match="ALM within it weighs them too"):
         planned("alm", inner="alm")
     with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
+        planned("hybrid", **{"then": "alm", "weight.initial": 2.0})
+    with pytest.raises(BadRequest, match="RoPINN moves the points itself"):
+        planned("hybrid", then="ropinn", sampling="adaptive")
+    with pytest.raises(BadRequest, match="Newton is for networks of at most 1,000 parameters"):
+        sweep.plan(MapName("pinn", "convection", "hybrid"), settings={"then": "newton"})
+    with pytest.raises(BadRequest, match="ALM weighs the terms itself"):
         planned("alm", weight__initial=10.0)
     with pytest.raises(BadRequest, match="no measured values"):
         planned(problem="poisson_1d", noise=0.1)

@@ -234,7 +234,7 @@ class OneStep(Objective):
         self._fused: FusedField | None = None
         if fused and self.device.type == "cpu" and available() and model.widths:
             self._fused = self._kernel_in(dtype)
-        self._batches: dict[int, Batches] = {}
+        self._batches: dict[tuple[str, int], Batches] = {}
         self._linear: Tensor | None = None
         self._weighted: Tensor | None = None
 
@@ -280,13 +280,22 @@ class OneStep(Objective):
         return other
 
     def minibatch(self, number: int, size: int) -> Self:
-        if size not in self._batches:
-            most = int((self._samples.share > 0).sum(1).max())
-            self._batches[size] = Batches.of(self._samples, min(size, most))
-        samples, share = self._batches[size].turn(number)
+        samples, share = self._turn("samples", self._samples, number, size)
         other = self._with(samples)
         other.share = share
+        if self._multipliers:
+            x = self._samples.x
+            every = torch.stack([part.reshape(x.shape) for part in self._multipliers.values()], 1).to(x)
+            held, _ = self._turn("multipliers", replace(self._samples, target=every), number, size)
+            other._multipliers = {term: held.target[:, k].flatten(1) for k, term in enumerate(self._multipliers)}
         return other
+
+    def _turn(self, of: str, samples: Samples, number: int, size: int) -> tuple[Samples, Floats]:
+        """The batch of these samples whose turn it is; cut once."""
+        if (of, size) not in self._batches:
+            most = int((samples.share > 0).sum(1).max())
+            self._batches[of, size] = Batches.of(samples, min(size, most))
+        return self._batches[of, size].turn(number)
 
     def _with(self, samples: Samples) -> Self:
         other = copy(self)

@@ -48,13 +48,14 @@ class ALM(Outer[Multipliers]):
     def __post_init__(self) -> None:
         self._require("iterations", "penalty", "growth", above=0)
         self._require("objective", least=0)
-        if isinstance(self.inner, Outer) and self.inner.weighs_terms:
-            raise BadRequest(f"ALM weighs the terms, and {self.inner.label} within it weighs them too; name another.")
-        if isinstance(self.inner, Outer) and self.inner.moves_points and self.holds_points:
-            raise BadRequest(
-                f"ALM has a multiplier for each point that {self.inner.label} within it would move; name another "
-                "strategy, or set constrained=conditions."
-            )
+        for own in self.inner.within():
+            if own.weighs_terms:
+                raise BadRequest(f"ALM weighs the terms, and {own.label} within it weighs them too; name another.")
+            if own.moves_points and self.holds_points:
+                raise BadRequest(
+                    f"ALM has a multiplier for each point that {own.label} within it would move; name another "
+                    "strategy, or set constrained=conditions."
+                )
 
     @property
     def holds_points(self) -> bool:

@@ -143,13 +143,13 @@ class Hybrid(Strategy[HybridState]):
             evaluations[group.rows] = step.evaluations
             for place, row in enumerate(group.rows.tolist()):
                 status[row], reason[row] = step.status[place], step.reason[place]
-        self._fall_back(objective, theta, state, loss, norm, status, reason)
+        self._fall_back(objective, theta, state, loss, norm, evaluations, status, reason)
         self._switch(objective, theta, state, loss, norm, status)
         return Step(theta, state, loss, norm, evaluations, status, reason)
 
     def _fall_back(
         self, objective: Minimisable, theta: Tensor, state: HybridState, loss: Floats, norm: Floats,
-        status: list[Status], reason: list[str],
+        evaluations: Floats, status: list[Status], reason: list[str],
     ) -> None:  # fmt: skip
         """Take rows whose loss exploded after the switch back to where they switched."""
         lost = np.array([s is Status.DIVERGED for s in status]) | ~(loss <= self.explosion * state.loss)
@@ -160,6 +160,7 @@ class Hybrid(Strategy[HybridState]):
         theta[at] = state.theta[at]
         values, gradient = objective.rows(rows).value_and_gradient(theta[at])
         loss[rows], norm[rows] = to_host(values, norms(gradient)[0])
+        evaluations[rows] += 1
         for row in rows.tolist():
             status[row], reason[row] = Status.RUNNING, ""
         state.phase[rows] = FALLEN_BACK

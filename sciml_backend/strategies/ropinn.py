@@ -128,6 +128,9 @@ class _Averaged:
     def rows(self, index: Integers) -> _Averaged:
         return _Averaged(self.objective.rows(index), self.context, self.index[index])
 
+    def minibatch(self, number: int, size: int) -> _Averaged:
+        return _Averaged(self.objective.minibatch(number, size), self.context, self.index)
+
     def given(self, **context: Any) -> _Averaged:
         return _Averaged(self.objective.given(**context), self.context, self.index)
 

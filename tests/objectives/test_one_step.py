@@ -142,6 +142,23 @@ def test_weights_multipliers_and_products_with_the_jacobian(fused: bool) -> None
     assert torch.allclose(again.value(theta[[2, 0]]), wanted[[2, 0]], rtol=1e-10)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_multipliers_go_with_their_samples_into_batches(fused: bool) -> None:
+    objective, theta = made(planned("pinode", data=(20, 75), seeds=(0,)), fused=fused)
+    generator = torch.Generator().manual_seed(1)
+    draw = {k: torch.randn(r.shape, generator=generator, dtype=r.dtype) for k, r in objective.residuals(theta).items()}
+    posed, plain = objective.given(multipliers=draw), objective
+
+    def linear(number: int | None) -> Tensor:
+        """What the multipliers add to the loss of a batch, or of all."""
+        with_, without = (o if number is None else o.minibatch(number, 32) for o in (posed, plain))
+        return with_.value(theta) - without.value(theta)
+
+    sizes = torch.tensor([32.0, 32.0, 10.0], dtype=torch.float64)
+    parts, long = torch.stack([linear(number) for number in range(3)])[:, 2:], linear(None)[2:]
+    assert torch.allclose((parts * sizes[:, None]).sum(0) / 74, long, rtol=1e-9) and long.abs().min() > 1e-3
+
+
 def test_other_coefficients_bring_other_trajectories() -> None:
     specs = planned("pinode", seeds=(0,))
     objective, theta = made(specs, fused=True)

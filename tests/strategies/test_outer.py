@@ -6,8 +6,10 @@ import torch
 
 from sciml_backend.plan import plan
 from sciml_backend.run import BadRequest, MapName, Status
+from sciml_backend.strategies.adam import Adam
 from sciml_backend.strategies.alm import ALM
 from sciml_backend.strategies.cl import CL
+from sciml_backend.strategies.hybrid import Hybrid
 from sciml_backend.strategies.lbfgs import LBFGS
 from sciml_backend.strategies.ropinn import RoPINN
 from sciml_backend.sweep import initial_weights, objective_of, schedule_of
@@ -78,6 +80,10 @@ def test_alm_refuses_to_have_points_moved_that_have_multipliers():
     with pytest.raises(BadRequest, match="a multiplier for each point that RoPINN within it would move"):
         ALM(inner=RoPINN(inner=LBFGS()), constrained="all")
     ALM(inner=RoPINN(inner=LBFGS()), constrained="conditions")
+    with pytest.raises(BadRequest, match="a multiplier for each point that RoPINN within it would move"):
+        ALM(inner=Hybrid(first=Adam(), then=RoPINN(inner=LBFGS())), constrained="all")
+    with pytest.raises(BadRequest, match="ALM within it weighs them too"):
+        ALM(inner=Hybrid(first=Adam(), then=ALM(inner=LBFGS())))
 
 
 def test_alm_refuses_a_term_that_is_not_there():
@@ -107,6 +113,18 @@ def test_cl_visits_every_lesson_and_ends_at_the_target(target, visited):
         seen.append(float(context.value[0]))
         context = strategy.next(objective, last.theta, context)
     assert seen == pytest.approx(visited, abs=1e-12)
+
+
+def test_ropinn_adapts_its_region_to_the_gradients_of_batches_too():
+    settings = {"inner": "adam", "inner.steps": 4, "inner.batch": 20, "inner.growth": 1.0, "epochs": 4, "window": 2}
+    (spec,) = plan(MapName("pinn", "convection", "ropinn"), coefficients={"beta": [5.0]}, data=[60], settings=settings)
+    (strategy,) = schedule_of(spec)
+    objective, theta = objective_of([spec]), initial_weights([spec])
+    state = strategy.init(objective, theta)
+    for _ in range(10):
+        step = strategy.step(objective, theta, state)
+        theta, state = step.theta, step.state
+    assert float(state.context.size[0]) != strategy.region
 
 
 def test_ropinn_widens_its_region_where_the_gradient_varies_little():
