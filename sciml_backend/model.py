@@ -130,8 +130,11 @@ class OperatorModel(Model):
         """Raise BadRequest when a grid of h x w nodes is too coarse."""
 
     @abstractmethod
-    def on_grid(self, h: int, w: int, *, dtype: torch.dtype, device: torch.device) -> Stepper:
-        """What evaluates and differentiates it fast on one grid; raises BadRequest when the grid is too coarse."""
+    def on_grid(self, h: int, w: int, *, dtype: torch.dtype, device: torch.device, most: int) -> Stepper:
+        """What evaluates and differentiates it fast on one grid, on ``most`` samples or fewer.
+
+        Raises BadRequest when the grid is too coarse.
+        """
 
 
 Statistics = tuple[tuple[Tensor, Tensor], ...]

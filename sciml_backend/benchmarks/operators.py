@@ -22,7 +22,7 @@ def step(side: int, modes: int, batch: int, *, rounds: int) -> dict[str, float]:
     theta = model.init(0)[None]
     fields, wanted = (torch.randn(batch, c, side, side, generator=generator) for c in (model.inputs, model.outputs))
     textbook = TextbookFNO(model, theta[0])
-    fast = model.on_grid(side, side, dtype=torch.float32, device=torch.device("cpu"))
+    fast = model.on_grid(side, side, dtype=torch.float32, device=torch.device("cpu"), most=batch)
 
     def theirs() -> None:
         textbook.zero_grad()

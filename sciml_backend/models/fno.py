@@ -110,14 +110,21 @@ class FNO(OperatorModel):
         return out
 
     def on_grid(
-        self, h: int, w: int, *, dtype: torch.dtype, device: torch.device, samples: int | None = None
+        self,
+        h: int,
+        w: int,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        most: int,
+        samples: int | None = None,
     ) -> OnGrid:
         """What trains fast on one grid, so many samples at a time; raises BadRequest when the grid is too small."""
         self.check(h, w)
         samples = samples or PIECE[device.type]
         weights = 4 * self.parameters * dtype.itemsize  # they themselves, a copy, one transposed, the gradient
         if device.type != "cpu" or not available(self.width, self.hidden):
-            return OnGrid(self, samples, weights + self.memory(samples, h, w, dtype.itemsize), None)
+            return OnGrid(self, samples, weights + self.memory(min(samples, most), h, w, dtype.itemsize), None)
         fused = FusedOperator(
             (self.width, *self.hidden, self.outputs),
             [block.slice.start for block in self.layout],

@@ -152,7 +152,7 @@ class OnSamples(OfRuns):
         self._chosen: np.ndarray = np.arange(self.n)
         self._weights: dict[str, Tensor] = {}
         self._multipliers: dict[str, Tensor] = {}
-        self._stepper: Stepper = model.on_grid(self.side, self.side, dtype=dtype, device=device)
+        self._stepper: Stepper = model.on_grid(self.side, self.side, dtype=dtype, device=device, most=self.n)
         self._twin: list[OnSamples] = []
 
     @property

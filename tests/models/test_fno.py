@@ -145,7 +145,7 @@ def test_a_grid_without_the_kept_frequencies_is_refused():
 
 
 def on_grid(model: FNO, h: int, w: int, dtype: torch.dtype = torch.float64, samples: int = 2) -> OnGrid:
-    return model.on_grid(h, w, dtype=dtype, device=torch.device("cpu"), samples=samples)
+    return model.on_grid(h, w, dtype=dtype, device=torch.device("cpu"), most=samples, samples=samples)
 
 
 compiled = pytest.mark.skipif(build.library("fourier_operator") is None, reason="no compiler")
