@@ -147,12 +147,8 @@ def affordable_steps(asked: int, theta: Tensor, *, rows: int = 1, beside: int = 
     size = theta.numel()
     steps = min(asked, size if size <= DOUBLE_UP_TO else FEW_VECTORS)
     vectors = rows * steps + beside
-    needed, free = vectors * size * theta.element_size(), memory.free(theta.device)
-    if needed > free // 2:
-        raise BadRequest(
-            f"{vectors} vectors of {size} parameters need {needed / 2**30:.1f} GiB, more than half of the "
-            f"{free / 2**30:.1f} GiB that are free: ask for fewer steps."
-        )
+    what = f"A basis of {vectors} vectors of {size:,} parameters"
+    memory.require(vectors * size * theta.element_size(), theta.device, what, "ask for fewer steps")
     return steps
 
 

@@ -1,4 +1,4 @@
-"""How much memory there is to use."""
+"""How much memory there is, and how much of it anything may be predicted to take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,26 @@ import os
 from pathlib import Path
 
 import torch
+
+from sciml_backend.run import BadRequest
+
+SHARE = 0.5
+"""The part of free memory that anything may be predicted to take."""
+
+
+def room(device: str | torch.device) -> int:
+    """Bytes that may be taken on a device."""
+    return int(free(device) * SHARE)
+
+
+def require(needed: int, device: str | torch.device, what: str, instead: str) -> None:
+    """Raise BadRequest, saying ``what`` needs so many bytes and what to do ``instead``, where there is no room."""
+    there = free(device)
+    if needed > there * SHARE:
+        raise BadRequest(
+            f"{what} needs {needed / 2**30:.1f} GiB, more than half of the {there / 2**30:.1f} GiB that are free; "
+            f"{instead}."
+        )
 
 
 def free(device: str | torch.device) -> int:

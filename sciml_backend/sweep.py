@@ -253,7 +253,7 @@ def retraced(spec: RunSpec, *, device: str = "cpu") -> TrainingPath:
 
     def keep(_: int, iteration: int, theta: Tensor) -> None:
         iterations.append(iteration)
-        if (len(thetas) + 1) * theta.nbytes > memory.free(theta.device) // 2:
+        if (len(thetas) + 1) * theta.nbytes > memory.room(theta.device):
             raise BadRequest(
                 f"The weights at {len(iterations):,} points of its training do not fit into half of the free memory; "
                 "measure a run of fewer steps, or its ends by hessian_extremes."

@@ -66,9 +66,5 @@ class BasinJumps(Diagnostic):
         return Finding(numbers, {"length": length, "loss": np.array(losses)})
 
     def _require_room(self, objective: Objective, theta: Tensor) -> None:
-        needed, free = objective.minibatch(0, self.batch).memory(1), memory.free(theta.device)
-        self.require(
-            needed <= free // 2,
-            f"a step on {self.batch:,} samples is predicted to need {needed / 2**30:.1f} GiB and "
-            f"{free / 2**30:.1f} GiB are free; take a smaller batch.",
-        )
+        needed, what = objective.minibatch(0, self.batch).memory(1), f"{self.label}: a step on {self.batch:,} samples"
+        memory.require(needed, theta.device, what, "take a smaller batch")

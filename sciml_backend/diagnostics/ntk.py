@@ -74,12 +74,8 @@ class NTK(Diagnostic):
 
     def _require_memory(self, residuals: int, theta: Tensor) -> None:
         needed = (2 * residuals * theta.numel() + 4 * residuals**2) * theta.element_size()
-        free = memory.free(theta.device)
-        if needed > free // 2:
-            raise BadRequest(
-                f"{self.label}: {residuals:,} residuals of {theta.numel():,} parameters need {needed / 2**30:.1f} GiB, "
-                f"more than half of the {free / 2**30:.1f} GiB that are free; ask for fewer points."
-            )
+        what = f"{self.label}: a Jacobian of {residuals:,} residuals and {theta.numel():,} parameters"
+        memory.require(needed, theta.device, what, "ask for fewer points")
 
 
 def residual_jacobian(objective: Objective, theta: Tensor, chosen: dict[str, Tensor]) -> Tensor:

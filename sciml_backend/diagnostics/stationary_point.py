@@ -75,9 +75,7 @@ class StationaryPoint(Diagnostic):
         return float((slope[known] ** 2 / values[known]).sum() / 2)
 
     def _require_room(self, theta: Tensor) -> None:
-        needed, free = MATRICES * 8 * theta.numel() ** 2, memory.free("cpu")
-        self.require(
-            needed <= free // 2,
-            f"the dense Hessian of {theta.numel():,} parameters needs {needed / 2**30:.1f} GiB and "
-            f"{free / 2**30:.1f} GiB are free; take a smaller network, or the diagnostic spectrum.",
+        what = f"{self.label}: the dense Hessian of {theta.numel():,} parameters"
+        memory.require(
+            MATRICES * 8 * theta.numel() ** 2, "cpu", what, "take a smaller network, or the diagnostic spectrum"
         )

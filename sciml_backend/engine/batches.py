@@ -9,9 +9,6 @@ from sciml_backend import memory
 from sciml_backend.grouping import kind, order, rows
 from sciml_backend.run import BadRequest, RunSpec
 
-MEMORY_SHARE = 0.5
-"""The part of free memory a batch may be predicted to need."""
-
 
 def batches(
     specs: Sequence[RunSpec],
@@ -41,7 +38,7 @@ def rows_that_fit(*, fixed: int, per_row: int, device: str) -> int:
 
     Raises BadRequest when not even one does.
     """
-    room = int(memory.free(device) * MEMORY_SHARE)
+    room = memory.room(device)
     if fixed + per_row > room:
         raise BadRequest(
             f"One such run is predicted to need {(fixed + per_row) / 2**30:.1f} GiB and {room / 2**30:.1f} GiB may be "

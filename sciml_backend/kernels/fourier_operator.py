@@ -10,26 +10,25 @@ import torch
 from torch import Tensor
 
 from sciml_backend.kernels import build
+from sciml_backend.kernels.arguments import INT, SUFFIX, address
 
 NAME = "fourier_operator"
 CHANNELS_MULTIPLE = 16
 """Channels and hidden units fill whole vectors."""
 MAX_HIDDEN = 2
 
-_INT = ctypes.c_int64
-
 
 class _Operator(ctypes.Structure):
     _fields_ = [
-        ("inputs", _INT),
-        ("outputs", _INT),
-        ("width", _INT),
-        ("modes", _INT),
-        ("layers", _INT),
-        ("dense", _INT),
-        ("units", _INT * (MAX_HIDDEN + 2)),
-        ("height", _INT),
-        ("breadth", _INT),
+        ("inputs", INT),
+        ("outputs", INT),
+        ("width", INT),
+        ("modes", INT),
+        ("layers", INT),
+        ("dense", INT),
+        ("units", INT * (MAX_HIDDEN + 2)),
+        ("height", INT),
+        ("breadth", INT),
         ("at", ctypes.c_void_p),
     ]
 
@@ -38,10 +37,6 @@ def available(width: int, hidden: Sequence[int]) -> bool:
     """Whether the kernel could be compiled here and can do a network of this width and these hidden units."""
     whole = all(n % CHANNELS_MULTIPLE == 0 for n in (width, *hidden))
     return whole and 1 <= len(hidden) <= MAX_HIDDEN and build.library(NAME) is not None
-
-
-def _pointer(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
 
 
 class FusedOperator:
@@ -77,18 +72,18 @@ class FusedOperator:
             modes=modes,
             layers=layers,
             dense=len(units) - 1,
-            units=(_INT * (MAX_HIDDEN + 2))(*units),
+            units=(INT * (MAX_HIDDEN + 2))(*units),
             height=grid[0],
             breadth=grid[1],
             at=self._at.data_ptr(),
         )
         self._tables = _tables(*grid, modes).to(dtype)
-        suffix = "float64" if dtype == torch.float64 else "float32"
+        suffix = SUFFIX[dtype]
         size = getattr(library, f"{NAME}_size_{suffix}")
-        size.restype = _INT
+        size.restype = INT
         self._forward, self._backward = (getattr(library, f"{NAME}{way}_{suffix}") for way in ("", "_back"))
         self._forward.restype = self._backward.restype = None
-        self._work = torch.empty(size(ctypes.byref(self._operator), _INT(samples), _INT(1)), dtype=dtype)
+        self._work = torch.empty(size(ctypes.byref(self._operator), INT(samples), INT(1)), dtype=dtype)
 
     @property
     def bytes(self) -> int:
@@ -116,9 +111,9 @@ class FusedOperator:
         out = torch.empty(len(fields), self.outputs, *self.grid, dtype=self.dtype)
         self._forward(
             ctypes.byref(self._operator),
-            _INT(len(fields)),
-            _INT(keep),
-            *(_pointer(t) for t in (self._tables, self._theta, fields, out, self._work)),
+            INT(len(fields)),
+            INT(keep),
+            *(address(t) for t in (self._tables, self._theta, fields, out, self._work)),
         )
         return out
 
@@ -130,7 +125,7 @@ class FusedOperator:
         if self._transposed is None:
             self._transposed = self._spectral()
         tensors = (self._tables, self._theta, self._transposed, fields, cotangent, gradient, self._work)
-        self._backward(ctypes.byref(self._operator), _INT(len(fields)), *(_pointer(t) for t in tensors))
+        self._backward(ctypes.byref(self._operator), INT(len(fields)), *(address(t) for t in tensors))
 
     def _require(self, tensor: Tensor, *channels: int) -> None:
         """The C code believes what it is told: a row of theta, or fields (n, channels, h, w)."""

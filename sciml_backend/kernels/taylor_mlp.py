@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sciml_backend.kernels import build
+from sciml_backend.kernels.arguments import INT, SUFFIX, address
 from sciml_backend.linalg.polynomial import Polynomial
 from sciml_backend.linalg.taylor import Streams
 
@@ -20,32 +21,26 @@ MAX_FACTORS = 4
 COLUMNS = 1024
 """Columns (sites x groups x streams) of a chunk: it stays in a 2 MiB cache and is long enough to pay for itself."""
 
-_INT = ctypes.c_int64
-
 
 class _Term(ctypes.Structure):
     _fields_ = [
-        ("layers", _INT),
+        ("layers", INT),
         ("sizes", ctypes.c_void_p),
-        ("groups", _INT),
-        ("sites", _INT),
-        ("firsts", _INT),
-        ("seconds", _INT),
-        ("pairs", _INT),
+        ("groups", INT),
+        ("sites", INT),
+        ("firsts", INT),
+        ("seconds", INT),
+        ("pairs", INT),
         ("pair", ctypes.c_void_p),
-        ("monomials", _INT),
+        ("monomials", INT),
         ("factor", ctypes.c_void_p),
-        ("chunk", _INT),
+        ("chunk", INT),
     ]
 
 
 def available() -> bool:
     """Whether the kernel could be compiled and loaded here."""
     return build.library(NAME) is not None
-
-
-def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
 class FusedTerm:
@@ -90,9 +85,9 @@ class FusedTerm:
             factor=self._factor.data_ptr(),
             chunk=self.chunk,
         )
-        suffix = "float64" if dtype == torch.float64 else "float32"
+        suffix = SUFFIX[dtype]
         size = getattr(library, f"taylor_mlp_scratch_{suffix}")
-        size.restype = _INT
+        size.restype = INT
         self._scratch = torch.zeros(size(ctypes.byref(self._term)) + SITE_MULTIPLE, dtype=dtype)
         self._call = getattr(library, f"taylor_mlp_{suffix}")
         self._call.restype = None
@@ -139,27 +134,27 @@ class FusedTerm:
         linear = None if linear is None else linear.expand(b, -1).contiguous()
         self._call(
             ctypes.byref(self._term),
-            _INT(b),
-            _INT(p),
-            _pointer(theta),
-            _pointer(points),
-            _INT(_stride(points)),
-            _pointer(streams.first),
-            _pointer(streams.second_b),
-            _pointer(streams.second_c),
-            _pointer(coefficient),
-            _INT(_stride(coefficient)),
-            _INT(coefficient.shape[2]),
-            _INT(self.per_site),
-            _pointer(weights),
-            _INT(_stride(weights) if weight is not None else 0),
-            _pointer(linear),
-            _pointer(cotangent),
-            _pointer(loss),
-            _pointer(gradient),
-            _pointer(residual),
-            _pointer(slot),
-            _pointer(self._scratch),
+            INT(b),
+            INT(p),
+            address(theta),
+            address(points),
+            INT(_stride(points)),
+            address(streams.first),
+            address(streams.second_b),
+            address(streams.second_c),
+            address(coefficient),
+            INT(_stride(coefficient)),
+            INT(coefficient.shape[2]),
+            INT(self.per_site),
+            address(weights),
+            INT(_stride(weights) if weight is not None else 0),
+            address(linear),
+            address(cotangent),
+            address(loss),
+            address(gradient),
+            address(residual),
+            address(slot),
+            address(self._scratch),
         )
 
     def zeros(self, theta: Tensor) -> Tensor:

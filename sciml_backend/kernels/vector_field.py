@@ -9,22 +9,21 @@ import torch
 from torch import Tensor
 
 from sciml_backend.kernels import build
+from sciml_backend.kernels.arguments import INT, SUFFIX, address
 
 NAME = "vector_field"
 MULTIPLE = 16
 """Samples are padded to whole vectors, with weight zero."""
 
-_INT = ctypes.c_int64
-_SUFFIX = {torch.float32: "float32", torch.float64: "float64"}
 _REAL = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
 
 
 class _Field(ctypes.Structure):
     _fields_ = [
-        ("layers", _INT),
+        ("layers", INT),
         ("sizes", ctypes.c_void_p),
-        ("samples", _INT),
-        ("terms", _INT),
+        ("samples", INT),
+        ("terms", INT),
         ("scale", ctypes.c_void_p),
     ]
 
@@ -32,10 +31,6 @@ class _Field(ctypes.Structure):
 def available() -> bool:
     """Whether the kernel could be compiled and loaded here."""
     return build.library(NAME) is not None
-
-
-def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
 class FusedField:
@@ -54,9 +49,9 @@ class FusedField:
             terms=len(scale),
             scale=self._scale.data_ptr(),
         )
-        self._real, suffix = _REAL[dtype], _SUFFIX[dtype]
+        self._real, suffix = _REAL[dtype], SUFFIX[dtype]
         size, self._rollout_size = (getattr(library, f"{NAME}{of}_scratch_{suffix}") for of in ("", "_rollout"))
-        size.restype = self._rollout_size.restype = _INT
+        size.restype = self._rollout_size.restype = INT
         self._scratch = torch.zeros(size(ctypes.byref(self._field)) + MULTIPLE, dtype=dtype)
         self._call, self._rollout = getattr(library, f"{NAME}_{suffix}"), getattr(library, f"{NAME}_rollout_{suffix}")
         self._call.restype = self._rollout.restype = None
@@ -82,23 +77,23 @@ class FusedField:
         """
         b, p = theta.shape
         self._field.samples = x.shape[2]
-        given = map(_pointer, (theta, x, target, weight, linear, cotangent, loss, gradient, residual, self._scratch))
-        self._call(ctypes.byref(self._field), _INT(b), _INT(p), *given)
+        given = map(address, (theta, x, target, weight, linear, cotangent, loss, gradient, residual, self._scratch))
+        self._call(ctypes.byref(self._field), INT(b), INT(p), *given)
 
     def rollout(self, theta: Tensor, start: Tensor, *, step: float, steps: int) -> Tensor:
         """States (B, d, steps) of Euler's method from ``start`` (B, d), which is left out."""
         states = start.new_empty(*start.shape, steps)
         b, p = theta.shape
-        scratch = start.new_empty(self._rollout_size(ctypes.byref(self._field), _INT(p)))
+        scratch = start.new_empty(self._rollout_size(ctypes.byref(self._field), INT(p)))
         self._rollout(
             ctypes.byref(self._field),
-            _INT(b),
-            _INT(p),
-            _pointer(theta),
-            _pointer(start),
+            INT(b),
+            INT(p),
+            address(theta),
+            address(start),
             self._real(step),
-            _INT(steps),
-            _pointer(states),
-            _pointer(scratch),
+            INT(steps),
+            address(states),
+            address(scratch),
         )
         return states

@@ -6,7 +6,6 @@ without a compiler the torch operations see one row at a time. On other devices 
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sciml_backend.kernels import build
+from sciml_backend.kernels.arguments import SUFFIX, address, size
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -25,25 +25,10 @@ Kernel = Callable[..., None]
 def kernel(name: str, like: Tensor, *, of: str = "two_loop") -> Kernel | None:
     """The compiled function of a library, for the precision of ``like``; None where torch has to do."""
     library = build.library(of) if like.device.type == "cpu" else None
-    if library is None or like.dtype not in (torch.float32, torch.float64):
+    if library is None or like.dtype not in SUFFIX:
         return None
-    function: Kernel = getattr(library, f"{name}_{str(like.dtype).removeprefix('torch.')}")
+    function: Kernel = getattr(library, f"{name}_{SUFFIX[like.dtype]}")
     return function
-
-
-def address(values: Tensor) -> ctypes.c_void_p:
-    """Where a tensor's numbers start, as a kernel's argument; the caller keeps the tensor alive."""
-    return ctypes.c_void_p(values.data_ptr())
-
-
-def size(number: int) -> ctypes.c_int64:
-    """A count, as a kernel's argument."""
-    return ctypes.c_int64(number)
-
-
-def real(number: float) -> ctypes.c_double:
-    """A number, as a kernel's argument."""
-    return ctypes.c_double(number)
 
 
 def whole_lines(like: Tensor) -> int:

@@ -8,7 +8,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from sciml_backend.linalg.row_wise import Floats, Integers, address, kernel, real, size, whole_lines
+from sciml_backend.kernels.arguments import address, real, size
+from sciml_backend.linalg.row_wise import Floats, Integers, kernel, whole_lines
 
 
 @dataclass

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml_backend.linalg.row_wise import address, kernel, real, size
+from sciml_backend.kernels.arguments import address, real, size
+from sciml_backend.linalg.row_wise import kernel
 from sciml_backend.run import BadRequest, setting
 from sciml_backend.strategies._first_order import Descent, FirstOrder, column
 
