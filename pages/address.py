@@ -81,13 +81,7 @@ DISPLAY = {
 }
 RUN = {
     "seed": Parameter(0, int),
-    "show": Parameter(
-        "solution",
-        _one_of(
-            *("solution", "spectrum", "landscape", "sharpness", "stationary"),
-            *("sharpening", "ntk", "opinion", "provenance"),
-        ),
-    ),
+    "show": Parameter("solution", str),
     "along": Parameter("iteration", _one_of("iteration", "evaluations", "seconds")),
     **_numbers(0.05, 0.5, radius=0.5),
 }

@@ -23,7 +23,6 @@ COLUMNS = [
     "seconds",
 ]
 ALONG = {"iteration": "iterations", "evaluations": "evaluations", "seconds": "seconds"}
-VIEWS = {**diagnostics.TITLES, "provenance": "Provenance"}
 
 
 def choose(chosen: Choice) -> tuple[float, float] | None:
@@ -58,8 +57,9 @@ def details(runs: pd.DataFrame) -> None:
         seed = choice.select(
             "Seed", "seed", seeds, str, width=110, help="Which run of the cell the views below are about."
         )
-        view = st.segmented_control(
-            "View", list(VIEWS), format_func=VIEWS.__getitem__, key="show", required=True,
+        titles = {name: view.title for name, view in diagnostics.views().items()} | {"provenance": "Provenance"}
+        view = choice.select(
+            "View", "show", list(titles), titles.__getitem__, widget=st.segmented_control, required=True,
             help="What is drawn below; what is not stored yet is computed on request.",
         )  # fmt: skip
     run = runs[runs["seed"] == seed].iloc[0]

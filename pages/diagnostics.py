@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,38 +15,40 @@ from pages import activity, address, cell_summary, results, services, words
 from sciml_backend import figures
 from sciml_backend.run import Artifact, BadRequest, RunSpec, Setting
 
-KINDS = {
-    "solution": "solution",
-    "spectrum": "spectrum",
-    "landscape": "landscape",
-    "sharpness": "hessian_extremes",
-    "stationary": "stationary_point",
-    "sharpening": "sharpening",
-    "ntk": "ntk",
-    "opinion": "pyhessian_opinion",
-}
-TITLES = {
-    "solution": "Solution",
-    "spectrum": "Hessian spectrum",
-    "landscape": "Loss landscape",
-    "sharpness": "Sharpness",
-    "stationary": "Stationary point",
-    "sharpening": "Sharpness while training",
-    "ntk": "Neural tangent kernel",
-    "opinion": "Second opinion",
-}
 DELIVERY_SECONDS = 10
 """The store takes a job's result in within this time, or it will not come."""
 RADII = {0.5: "0.5", 0.05: "0.05, as in the paper's Fig. 5"}
 
 
-def show(view: str, spec: RunSpec) -> None:
+@dataclass(frozen=True)
+class View:
+    """How a diagnostic is shown: its identifier in the catalogue, its title, what draws it, and what it tells."""
+
+    kind: str
+    title: str
+    draw: Callable[[Artifact, RunSpec], None]
+    explained: str
+
+
+def views() -> dict[str, View]:
+    """All views by their names in an address; a diagnostic that has none of its own is shown by its numbers."""
+    drawn = {view.kind for view in VIEWS.values()}
+    plain = {
+        kind: View(kind, known["label"], _plain, known["doc"].split("\n\n")[0])
+        for kind, known in services.record()["diagnostics"].items()
+        if kind not in drawn
+    }
+    return VIEWS | plain
+
+
+def show(name: str, spec: RunSpec) -> None:
     """One diagnostic of one run: the stored one, or the button that computes it."""
-    st.caption(EXPLAINED[view])
-    kind, changes = KINDS[view], _settings(view)
+    view = views()[name]
+    st.caption(view.explained)
+    kind, changes = view.kind, _settings(name)
     found = results.artifact(spec.cell_id, kind, _complete(kind, changes))
     if found is not None:
-        DRAW[view](found, spec)
+        view.draw(found, spec)
         if "published_scale" in found.numbers:
             scale = words.number(found.numbers["published_scale"])
             st.caption(
@@ -53,12 +56,12 @@ def show(view: str, spec: RunSpec) -> None:
             )
         st.caption(f"Computed in {words.number(found.seconds)} s, {found.finished_at[:16].replace('T', ' ')}.")
     else:
-        _offer(spec, kind, changes, title=TITLES[view])
+        _offer(spec, kind, changes, title=view.title)
 
 
-def _settings(view: str) -> dict[str, Setting]:
+def _settings(name: str) -> dict[str, Setting]:
     """What of the diagnostic can be chosen here."""
-    if view != "landscape":
+    if name != "landscape":
         return {}
     radius = st.segmented_control(
         "Radius", list(RADII), format_func=RADII.__getitem__, key="radius", required=True,
@@ -276,6 +279,10 @@ def _opinion(found: Artifact, spec: RunSpec) -> None:
         st.caption("Compute the **sharpness** of this run to see both.")
 
 
+def _plain(found: Artifact, spec: RunSpec) -> None:
+    _table({name.replace("_", " "): {"": words.number(value)} for name, value in found.numbers.items()})
+
+
 def _numbers(values: Mapping[str, float | None]) -> None:
     shown = {name: value for name, value in values.items() if value is not None and np.isfinite(value)}
     st.markdown("&emsp;".join(f"{name} **{words.number(value)}**" for name, value in shown.items()))
@@ -290,34 +297,72 @@ def _pm(numbers: Mapping[str, float], name: str, error: str) -> str:
     return f"{words.number(numbers.get(name))}{tail}"
 
 
-DRAW: Mapping[str, Callable[[Artifact, RunSpec], None]] = {
-    "solution": _solution,
-    "spectrum": _spectrum,
-    "landscape": _landscape,
-    "sharpness": _sharpness,
-    "stationary": _stationary,
-    "sharpening": _sharpening,
-    "ntk": _ntk,
-    "opinion": _opinion,
-}
-EXPLAINED = {
-    "solution": "What the network learned, what it should have learned, and the difference.",
-    "spectrum": "Density of the eigenvalues of the loss's Hessian before and after training, on an axis that is "
-    "linear near zero and logarithmic outside. Inside the noise floor (grey) an eigenvalue has no sign. A long right "
-    "tail means stiff, sharp directions; a visible left side means a saddle.",
-    "landscape": "The loss on a plane of weights around the end of the training, spanned by the two directions "
-    "of largest curvature, rescaled filter by filter. A narrow valley is hard for first-order methods; a rugged plane "
-    "is hard for all.",
-    "sharpness": "Extreme eigenvalues and trace of the Hessian after training, each with its error. A high λmax "
-    "means a sharp minimum; a negative λmin beyond its error means a saddle.",
-    "stationary": "All eigenvalues of the Hessian at the end, from the dense matrix: a saddle has negative ones beyond "
-    "the floor (dotted). *Size of the output* is the network's norm beside the solution's: near 0 it learned the "
-    "trivial solution. *Reachable* is the share of the loss that the best change of the weights could remove to first "
-    "order. Minutes for 5,301 parameters.",
-    "sharpening": "The largest curvature λmax beside the training loss. It usually rises while the loss falls, then "
-    "levels off. Computing it trains the run anew, so it takes as long as the training and more.",
-    "ntk": "Eigenvalues of the neural tangent kernel of all residuals: gradient descent shrinks an error along an "
-    "eigenvector at a rate proportional to its eigenvalue, so what lies at the right end is learned last. This holds "
-    "while the kernel barely moves: a drift near or above 1 says that it moved a lot.",
-    "opinion": "The same curvature by the PyHessian package, which shares no code with this project.",
+VIEWS = {
+    "solution": View(
+        "solution",
+        "Solution",
+        _solution,
+        "What the network learned, what it should have learned, and the difference.",
+    ),
+    "spectrum": View(
+        "spectrum",
+        "Hessian spectrum",
+        _spectrum,
+        "Density of the eigenvalues of the loss's Hessian before and after training, on an axis that is "
+        "linear near zero and logarithmic outside. Inside the noise floor (grey) an eigenvalue has no sign. A "
+        "long right tail means stiff, sharp directions; a visible left side means a saddle.",
+    ),
+    "landscape": View(
+        "landscape",
+        "Loss landscape",
+        _landscape,
+        "The loss on a plane of weights around the end of the training, spanned by the two directions of "
+        "largest curvature, rescaled filter by filter. A narrow valley is hard for first-order methods; a "
+        "rugged plane is hard for all.",
+    ),
+    "sharpness": View(
+        "hessian_extremes",
+        "Sharpness",
+        _sharpness,
+        "Extreme eigenvalues and trace of the Hessian after training, each with its error. A high λmax means "
+        "a sharp minimum; a negative λmin beyond its error means a saddle.",
+    ),
+    "stationary": View(
+        "stationary_point",
+        "Stationary point",
+        _stationary,
+        "All eigenvalues of the Hessian at the end, from the dense matrix: a saddle has negative ones beyond "
+        "the floor (dotted). *Size of the output* is the network's norm beside the solution's: near 0 it "
+        "learned the trivial solution. *Reachable* is the share of the loss that the best change of the "
+        "weights could remove to first order. Minutes for 5,301 parameters.",
+    ),
+    "sharpening": View(
+        "sharpening",
+        "Sharpness while training",
+        _sharpening,
+        "The largest curvature λmax beside the training loss. It usually rises while the loss falls, then "
+        "levels off. Computing it trains the run anew, so it takes as long as the training and more.",
+    ),
+    "ntk": View(
+        "ntk",
+        "Neural tangent kernel",
+        _ntk,
+        "Eigenvalues of the neural tangent kernel of all residuals: gradient descent shrinks an error along "
+        "an eigenvector at a rate proportional to its eigenvalue, so what lies at the right end is learned "
+        "last. This holds while the kernel barely moves: a drift near or above 1 says that it moved a lot.",
+    ),
+    "jumps": View(
+        "basin_jumps",
+        "Basin jumps",
+        _plain,
+        "From the trained weights on, plain SGD takes some hundred steps, on batches: how long they are. α is the "
+        "exponent of the power law that their inverse lengths follow from *lowest* on, with its standard error; a "
+        "small *distance* says that they do follow one.",
+    ),
+    "opinion": View(
+        "pyhessian_opinion",
+        "Second opinion",
+        _opinion,
+        "The same curvature by the PyHessian package, which shares no code with this project.",
+    ),
 }

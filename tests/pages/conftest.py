@@ -131,14 +131,15 @@ def _diagnostics(cell_id: str) -> list[Artifact]:
             ("sharpening", way, {name: axis for name in ("iteration", "lambda_max", "residual", "train_loss")}),
             ("stationary_point", point, {"eigenvalues": np.linspace(-1, 1, 6)}),
             ("ntk", kernel, {f"eigenvalues_{end}": axis for end in ends}),
+            ("basin_jumps", {"alpha": 2.0, "median_length": 0.1, "longest": 3.0}, {"length": axis, "loss": axis}),
             ("pyhessian_opinion", {"lambda_max": 2899.0, "trace": 4600.0, "trace_samples": 32.0}, {"nodes": axis}),
         )
     ]  # fmt: skip
 
 
 KINDS = (
-    *("solution", "spectrum", "landscape", "hessian_extremes"),
-    *("stationary_point", "sharpening", "ntk", "pyhessian_opinion"),
+    *("solution", "spectrum", "landscape", "hessian_extremes", "stationary_point"),
+    *("sharpening", "ntk", "basin_jumps", "pyhessian_opinion"),
 )
 
 

@@ -13,7 +13,10 @@ from sciml_backend.run import Artifact, BadRequest, MapName, RunRecord, RunSpec,
 from sciml_backend.store import spool
 from tests.pages.conftest import run_record
 
-VIEWS = ("solution", "spectrum", "landscape", "sharpness", "stationary", "sharpening", "ntk", "opinion", "provenance")
+VIEWS = (
+    *("solution", "spectrum", "landscape", "sharpness", "stationary"),
+    *("sharpening", "ntk", "jumps", "opinion", "provenance"),
+)
 
 
 def words(app):
@@ -141,6 +144,15 @@ def test_every_view_of_a_cell_shows_what_is_stored(small, visit, view):
     assert app.session_state["show"] == view
     assert len(charts(app)) == drawn
     assert "2,900" in str(app.table[0].value)
+
+
+def test_a_diagnostic_without_a_view_of_its_own_is_shown_by_its_numbers(small, visit, catalogue):
+    own = {"label": "Roughness", "doc": "How rough it is.\n\nMore of it.", "settings": {}}
+    services.provide(small, {**catalogue, "diagnostics": {**catalogue["diagnostics"], "roughness": own}})
+    app = visit("cell", x="5", y="100", show="roughness")
+    assert "How rough it is." in words(app) and "More of it." not in words(app)
+    assert "Compute the roughness" in [button.label for button in app.button]
+    assert visit("cell", x="5", y="100", show="horoscope").session_state["show"] == "solution"
 
 
 def test_a_solution_of_one_variable_is_drawn_as_lines():
