@@ -95,7 +95,7 @@ def _reading(chosen: Choice, cell: tuple[float, float]) -> None:
     for row in found.to_dict("records"):
         limit = {"below_vmin": "at most ", "above_vmax": "at least "}.get(row["censored"], "")
         st.markdown(
-            f"**{words.HEADS[row['metric']]}**: {limit}{words.number(row['value'])} "
+            f"**{figures.named(row['metric'])}**: {limit}{words.number(row['value'])} "
             f"± {words.number(row['uncertainty'])} (quality of the reading: {row['quality']})"
         )
     st.caption("Read off the colours of a published figure; a mean over an unknown number of seeds, without curves.")

@@ -14,7 +14,6 @@ from pages.choice import Choice, Same
 from sciml_backend import regimes
 from sciml_backend.run import MapName
 
-METRICS = {"train_loss": "Training loss", "test_error": "Test error"}
 GAINS = {"means": "percent", "paired": "percent of equal seeds", "factor": "factor"}
 UNITS = {"end": "at the end", "evaluations": "evaluations", "seconds": "seconds"}
 

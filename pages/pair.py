@@ -11,11 +11,10 @@ import streamlit as st
 
 from pages import charts, comparison, words
 from pages.choice import Axis, Same
-from pages.comparison import METRICS, Comparison
+from pages.comparison import Comparison
 from sciml_backend import figures, regimes
 
 BOUNDARY = {"train": "training boundary", "test": "test boundary"}
-OF_METRIC = {"train_loss": "train", "test_error": "test"}
 
 
 def shared(compared: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -30,7 +29,7 @@ def gain(compared: Comparison, metric: str) -> pd.DataFrame:
 
 def gains(compared: Comparison) -> pd.DataFrame:
     """The improvements of both metrics as one table, for a file."""
-    return pd.concat([gain(compared, metric).assign(metric=metric) for metric in METRICS], ignore_index=True)
+    return pd.concat([gain(compared, metric).assign(metric=metric) for metric in words.TITLES], ignore_index=True)
 
 
 @lru_cache(maxsize=16)
@@ -58,8 +57,8 @@ def improvements(compared: Comparison) -> None:
         regimes.boundaries(grid, compared.thresholds[name], levels=levels)
         for grid, name in zip(shared(compared), compared.pair, strict=True)
     ]
-    for column, (metric, title) in zip(st.columns(2, gap="medium"), METRICS.items(), strict=True):
-        base, method = ([b for b in lines if b.metric == OF_METRIC[metric]] for lines in drawn)
+    for column, (metric, title) in zip(st.columns(2, gap="medium"), words.TITLES.items(), strict=True):
+        base, method = ([b for b in lines if b.metric == words.OF_METRIC[metric]] for lines in drawn)
         table = gain(compared, metric)
         figure = figures.improvement_map(
             table,
@@ -77,7 +76,7 @@ def improvements(compared: Comparison) -> None:
 def _summary(compared: Comparison) -> str:
     """In how many cells the method is lower or higher, and in how many surely."""
     said = []
-    for metric, title in METRICS.items():
+    for metric, title in words.TITLES.items():
         verdicts = compared.verdicts(metric)
         found = verdicts[verdicts["map"] == compared.pair[1]]["verdict"].value_counts()
         better, lower, worse, higher = (int(found.get(v.name, 0)) for v in _VERDICTS)

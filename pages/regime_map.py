@@ -24,7 +24,6 @@ from sciml_backend import figures, regimes
 services.guard()
 
 MARKS = {"none": "nothing", "text": "regime", "outline": "edges of regimes", "seeds": "number of seeds"}
-PANELS = {"train_loss": "Training loss", "test_error": "Test error"}
 
 
 def complete(chosen: Choice) -> pd.DataFrame:
@@ -41,7 +40,7 @@ def view(chosen: Choice) -> None:
     cells = regimes.labelled(grid, thresholds)
     _legend(chosen, cells, footing)
     lines = regimes.boundaries(cells, thresholds, levels=levels)
-    for column, (metric, title) in zip(st.columns(2, gap="medium"), PANELS.items(), strict=True):
+    for column, (metric, title) in zip(st.columns(2, gap="medium"), words.TITLES.items(), strict=True):
         with column:
             _panel(chosen, cells, metric, title, lines)
     _cell(chosen, cells)

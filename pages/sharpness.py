@@ -11,20 +11,18 @@ import streamlit as st
 
 from pages import cell_summary, words
 from pages.choice import Same
-from pages.comparison import METRICS
 from pages.family_maps import Shown
 from sciml_backend import figures, regimes
 
 WAYS = {"x": "along the coefficient", "y": "along the data"}
 UNITS = {"cells": "ranges per cell", "doubling": "ranges per doubling"}
-_OF_METRIC = {"train_loss": "train", "test_error": "test"}
 
 
 def show(maps: list[Shown]) -> None:
     """A dot per map, the sharpest first, and the numbers behind."""
     st.markdown("#### How sharp the transitions are", help=_SHARP)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        _control("Metric", "metric", METRICS)
+        _control("Metric", "metric", words.TITLES)
         _control("Walked", "lines", WAYS)
         per = _control("Steps", "per", UNITS)
     table = numbers(maps)
@@ -42,7 +40,7 @@ def show(maps: list[Shown]) -> None:
 
 def numbers(maps: list[Shown]) -> pd.DataFrame:
     """One row per map, by its key: label, family and the fields of ``regimes.Sharpness``, the sharpest first."""
-    metric, along, per = _OF_METRIC[st.session_state["metric"]], st.session_state["lines"], st.session_state["per"]
+    metric, along, per = words.OF_METRIC[st.session_state["metric"]], st.session_state["lines"], st.session_state["per"]
     rows = [{"map": m.key, "label": m.tick, "family": _family(m), **_sharpness(m, metric, along, per)} for m in maps]
     table = pd.DataFrame(rows).set_index("map")
     return table.sort_values(by=["largest", "of_means"], key=lambda _: _rank(table), ascending=False)

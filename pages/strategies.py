@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages import charts, comparison, words
 from pages.choice import Same
-from pages.comparison import METRICS, Comparison
+from pages.comparison import Comparison
 from sciml_backend import figures, regimes
 
 
@@ -25,7 +25,7 @@ def pick(compared: Comparison) -> tuple[tuple[str, ...], str]:
             key="among", help="Who takes part; while none is chosen, the pair and all of the baseline's variant.",
         )  # fmt: skip
         metric = st.segmented_control(
-            "Lower is better", list(METRICS), format_func=METRICS.__getitem__, key="metric", required=True,
+            "Lower is better", list(words.TITLES), format_func=words.TITLES.__getitem__, key="metric", required=True,
             help="What strategies are compared by: the geometric mean over seeds.",
         )  # fmt: skip
     among = tuple(shorts[short] for short in chosen) or comparison.alike(compared)
@@ -34,7 +34,7 @@ def pick(compared: Comparison) -> tuple[tuple[str, ...], str]:
 
 def winners(compared: Comparison, among: tuple[str, ...], metric: str) -> pd.DataFrame:
     """Who wins where; see ``regimes.winners``; shared, never change it."""
-    low = {name: compared.thresholds[name].of(compared.grid(name))[list(METRICS).index(metric)] for name in among}
+    low = {name: compared.thresholds[name].of(compared.grid(name))[list(words.TITLES).index(metric)] for name in among}
     return _winners(Same(compared.runs), tuple(low.items()), metric)
 
 
@@ -56,11 +56,11 @@ def _map(compared: Comparison, table: pd.DataFrame, metric: str) -> None:
     figure = figures.winner_map(
         table,
         compared.labels,
-        metric=METRICS[metric].lower(),
-        title=f"Lowest {METRICS[metric].lower()}",
+        metric=words.TITLES[metric].lower(),
+        title=f"Lowest {words.TITLES[metric].lower()}",
         **charts.options(compared.base),
     )
-    charts.show(figure, "winners", table, f"Which strategy has the lowest {METRICS[metric].lower()} in each cell")
+    charts.show(figure, "winners", table, f"Which strategy has the lowest {words.TITLES[metric].lower()} in each cell")
     st.caption(
         f"{figures.SURE} and a strong colour: significantly below the next (p < {regimes.SIGNIFICANCE:g}, each cell "
         "alone); pale: lowest, but the seeds do not tell it from the next; grey: even the lowest is above its "

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from sciml_backend.run import Status
+from sciml_backend.figures import named
+from sciml_backend.run import ENDED, Status
 
 METRICS = {
     "train_loss": "training loss: the loss on the training data, as the family's publications show it. Low means the "
@@ -56,7 +57,7 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def seed_table(runs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """One row per seed and a row of means, as text; a mean is that of all runs that ended, or a dash."""
-    ended = runs[runs["status"].isin(_ENDED)]
+    ended = runs[runs["status"].isin(ENDED)]
     rows = {
         str(seed): [_outcome(status), *(number(value) for value in values)]
         for seed, status, *values in zip(runs["seed"], runs["status"], *(runs[c] for c in columns), strict=True)
@@ -64,7 +65,7 @@ def seed_table(runs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     if len(ended) > 1:
         means = [number(ended[c].mean(skipna=False)) for c in columns]
         rows["mean"] = [f"of {len(ended)} seeds", *means]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["outcome", *(HEADS.get(c, c) for c in columns)])
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["outcome", *map(named, columns)])
     return table.rename_axis("seed")
 
 
@@ -78,15 +79,10 @@ def table(rows: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     return pd.DataFrame.from_dict({name: dict(row) for name, row in rows.items()}, orient="index")
 
 
-HEADS = {
-    "train_loss": "training loss",
-    "test_error": "test error",
-    "heldout_error": "held-out error",
-    "test_error_l1": "test error (L1)",
-    "gradient_norm": "gradient norm",
-    "lambda_max": "λmax",
-}
-_ENDED = ("converged", "stalled", "budget_spent", "reported")
+TITLES = {"train_loss": "Training loss", "test_error": "Test error"}
+"""The metrics of a map."""
+OF_METRIC = {"train_loss": "train", "test_error": "test"}
+"""What thresholds and boundaries call them."""
 
 
 def _outcome(status: str) -> str:

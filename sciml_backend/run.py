@@ -61,6 +61,10 @@ class Status(Enum):
         return self is not Status.RUNNING
 
 
+ENDED = ("converged", "stalled", "budget_spent", "reported")
+"""What runs that have numbers are stored as; those that diverged or failed are lost."""
+
+
 class BadRequest(ValueError):
     """A request that cannot be carried out; its text is one sentence for the person who asked."""
 

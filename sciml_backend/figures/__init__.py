@@ -13,7 +13,7 @@ from sciml_backend.figures.regime_map import regime_map
 from sciml_backend.figures.sharpness_dots import sharpness_dots
 from sciml_backend.figures.solution import solution
 from sciml_backend.figures.spectrum import spectrum
-from sciml_backend.figures.style import AxisTitle, tick
+from sciml_backend.figures.style import AxisTitle, named, tick
 from sciml_backend.figures.training import training
 from sciml_backend.figures.winner_map import SURE, colour, winner_map
 
@@ -30,6 +30,7 @@ __all__ = [
     "improvement_map",
     "label_map",
     "landscape",
+    "named",
     "profile",
     "regime_map",
     "sharpness_dots",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sciml_backend.run import PROTOCOL_VERSION, Artifact, BadRequest, MapName, Setting
+from sciml_backend.run import ENDED, PROTOCOL_VERSION, Artifact, BadRequest, MapName, Setting
 from sciml_backend.store.published import NO_PROTOCOL_VERSION
 from sciml_backend.store.spool import Weights, locate, read_artifact, read_weights
 
@@ -41,7 +41,7 @@ __all__ = [
 BUDGETS = ("evaluations", "seconds")
 """What a run's budget may be counted in."""
 
-_ENDED = "status IN ('converged', 'stalled', 'budget_spent', 'reported')"
+_ENDED = f"status IN {ENDED}"
 
 
 def maps(store: Store) -> pd.DataFrame:
