@@ -15,6 +15,7 @@ from sciml_backend import catalog
 from sciml_backend.family import Axes, Family
 from sciml_backend.loss import Loss
 from sciml_backend.model import Model
+from sciml_backend.objective import Objective
 from sciml_backend.problem import Problem
 from sciml_backend.run import DTYPES, BadRequest, Known, MapName, RunSpec, Setting, defaults
 from sciml_backend.schedule import build, overlaid, usually
@@ -66,7 +67,7 @@ def plan(
         asked = overlaid(name.strategy, asked, more)
     own_settings = _checked_settings(family, name.strategy, problem, asked)
     model_settings = _model_settings(family, problem, {**said.model, **(model or {})}, own_settings)
-    _check_size(family, name.strategy, problem, model_settings, own_settings)
+    _check_phases(family, name.strategy, problem, model_settings, own_settings)
     plugin = catalog.plugin_of(name.problem, name.strategy)
     for seed in (*seeds, data_seed):
         if not 0 <= seed < 2**31:
@@ -246,11 +247,11 @@ def _checked_settings(
     return chosen
 
 
-def _check_size(
+def _check_phases(
     family: Family, strategy: str, problem: Problem, model: Mapping[str, Setting], settings: Mapping[str, Setting]
 ) -> None:
-    """Raise BadRequest when a network has more parameters than one of its strategies can train."""
-    size = model_of(family, problem, model, settings).parameters
+    """Raise BadRequest when a network has more parameters than one of its strategies can train, or knows no end."""
+    size, objective = model_of(family, problem, model, settings).parameters, catalog.objective(family)
     for part in (part for phase in schedule_of(family, strategy, problem, settings) for part in phase.within()):
         most = part.most_parameters
         if most is not None and size > most:
@@ -258,6 +259,8 @@ def _check_size(
                 f"{part.label} is for networks of at most {most:,} parameters and this one has {size:,}; "
                 "take a small one, such as depth=2 and width=10."
             )
+        if part.as_published and objective.published_steps is Objective.published_steps:
+            raise BadRequest(f"Nothing says how many steps {part.label} takes on {problem.label}; set steps above 0.")
 
 
 def _named(spec: RunSpec) -> tuple[str, dict[str, Setting]]:

@@ -218,6 +218,11 @@ class Strategy(ABC, Generic[S]):
         return False
 
     @property
+    def as_published(self) -> bool:
+        """Whether it takes as many steps as were published for the amount of data."""
+        return False
+
+    @property
     def vectors(self) -> int:
         """At most how many vectors of P numbers a row keeps while it steps; memory is predicted from it."""
         return 12

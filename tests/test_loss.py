@@ -164,6 +164,8 @@ def test_any_strategy_takes_them(strategy, settings):
         ({"rounds": 1, "sampling": "adaptive"}, "In one round nothing is adapted"),
         ({"noise": float("nan")}, "noise must be a finite number, got nan"),
         ({"tolerance_grad": float("inf")}, "tolerance_grad must be a finite number, got inf"),
+        ({"strategy": "adam", "steps": 0}, "Nothing says how many steps Adam takes on 1D convection"),
+        ({"strategy": "alm", "inner": "adam", "inner__steps": 0}, "Nothing says how many steps Adam takes"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(settings, sentence):

@@ -211,11 +211,3 @@ def test_a_run_of_any_strategy_is_the_same_bits_alone_and_in_a_batch(strategy: s
     own = RunSpec.from_json(json.loads(json.dumps(together[3].spec.to_json())))  # as it is stored
     ((alone,),) = sweep.train([own])
     assert alone.theta_final == together[3].theta_final and alone.train_loss == together[3].train_loss
-
-
-def test_a_number_of_steps_that_nothing_tells_is_one_sentence() -> None:
-    (spec,) = sweep.plan(
-        MapName("pinn", "convection", "adam"), coefficients={"beta": [5]}, data=[60], settings={"steps": 0}
-    )
-    with pytest.raises(BadRequest, match="Nothing says how many steps to take on Physics-informed loss; set steps"):
-        list(sweep.train([spec]))

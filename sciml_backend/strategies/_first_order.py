@@ -75,6 +75,10 @@ class FirstOrder(Strategy[Descent]):
             raise BadRequest(f"The schedule of {self.label} is {', '.join(SCHEDULES)}, got {self.schedule!r}.")
 
     @property
+    def as_published(self) -> bool:
+        return not self.steps
+
+    @property
     def expected_iterations(self) -> int:
         return self.steps or super().expected_iterations
 
