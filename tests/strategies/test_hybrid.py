@@ -67,6 +67,21 @@ def test_an_explosion_sends_a_row_back_to_where_it_switched(make_networks):
         assert np.isfinite(losses[back:, row]).all() and losses[-1, row] <= losses[back, row]
 
 
+def test_every_evaluation_is_counted_on_the_way_there_and_back(make_networks, monkeypatch):
+    objective, made = make_networks(1, torch.float64), []
+    evaluate = type(objective).value_and_gradient
+    monkeypatch.setattr(type(objective), "value_and_gradient", lambda *of: made.append(1) or evaluate(*of))
+    strategy = Hybrid(
+        first=Adam(rate=1e-2, schedule="constant", steps=600), then=SGD(rate=1e6, schedule="constant"),
+        window=20, threshold=0.2,
+    )  # fmt: skip
+    counted, phases = 0.0, set()
+    for step in steps(strategy, objective, objective.start(), 400):
+        counted += float(step.evaluations[0])
+        phases.add(int(step.state.phase[0]))
+    assert FALLEN_BACK in phases and counted == len(made)
+
+
 def test_a_rows_bits_do_not_depend_on_its_batch():
     settings = {"window": 10, "threshold": 0.3, "then.max_epochs": 3, "first.rate": 0.01}
     specs = plan(
