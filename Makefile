@@ -1,5 +1,5 @@
 # make app       set up what is missing, then start the dashboard and print its address
-# make test      set up what is missing, then run every check and test
+# make test      set up what is missing, then run every check and test (WORKERS=2 at a time)
 # make setup     only prepare .venv (TORCH=cpu, the default, or TORCH=cuda)
 # make validate  the slow science in tests/validation
 # make faults    break jobs and store some hundred times, and print what held
@@ -8,6 +8,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH ?= $(or $(shell cat .venv/.torch 2>/dev/null),cpu)
 PORT ?= 8501
+WORKERS ?= 2
 ifneq ($(origin HOST),command line)
 HOST := 127.0.0.1
 endif
@@ -25,7 +26,7 @@ app: .venv/.runtime
 	@.venv/bin/python server.py --host $(HOST) --port $(PORT)
 
 test: lint browser
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 validate: .venv/.development
 	.venv/bin/python -m pytest tests/validation
