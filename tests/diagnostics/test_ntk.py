@@ -91,7 +91,7 @@ def test_some_points_estimate_the_kernel_of_all():
 def test_a_kernel_too_large_for_memory_is_refused_before_it_is_made(monkeypatch):
     objective = made("regression")
     monkeypatch.setattr(memory, "free", lambda device: 1000)
-    with pytest.raises(BadRequest, match="12 residuals of 118 parameters need .* ask for fewer points"):
+    with pytest.raises(BadRequest, match="12 residuals and 118 parameters needs .* ask for fewer points"):
         NTK().compute(objective, **ends(objective))
 
 
