@@ -2,11 +2,15 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from pages import comparison
-from sciml_backend import figures
+from pages import comparison, costs
+from pages.choice import Same
+from sciml_backend import figures, paths
 from sciml_backend.run import Curve, Status
+from sciml_backend.store import spool
 from tests.pages.conftest import opened, run_record
 
 BETAS, DATA = (5, 10, 30), (100, 1000)
@@ -189,3 +193,23 @@ def test_the_view_is_in_the_address_and_nonsense_is_ignored(two, visit):
 def test_unknown_strategies_in_the_address_fall_back_to_known_ones(two, visit):
     app = visit("compare", base="nobody", method="nothing")
     assert app.selectbox(key="base").value == "lbfgs" and app.selectbox(key="method").value == "alm"
+
+
+def test_a_run_that_was_lost_early_is_not_a_cheap_one():
+    spent = {"base": (100.0, 110.0, 120.0), "method": (3.0, 4.0, 20_000.0)}
+    runs = pd.DataFrame(
+        {"map": name, "x": 5.0, "y": 100.0, "evaluations": cost, "status": "diverged" if cost < 10 else "stalled"}
+        for name, costs_of in spent.items()
+        for cost in costs_of
+    )
+    cells = Same(runs[["x", "y"]].drop_duplicates())
+    (found,) = costs._costs(Same(runs), cells, ("base", "method"), "evaluations", whole=True).to_dict("records")
+    assert found == {"x": 5.0, "y": 100.0, "base": 110.0, "method": np.inf}
+
+
+def test_cells_that_too_few_seeds_leave_open_are_counted(visit, own_store):
+    runs = [record(strategy, beta, 100, 0, 0.1, 0.1) for strategy in ("lbfgs", "alm") for beta in (5, 10)]
+    spool.write_runs(runs, paths.spool_new(), batch_id="one:0", axis="beta")
+    own_store.ingest()
+    said = words(visit("compare", method="alm", **ABSOLUTE))
+    assert "higher in 0, significantly in 0, 2 not decidable with fewer than 2 seeds." in said
