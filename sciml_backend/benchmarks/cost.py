@@ -22,7 +22,6 @@ from sciml_backend.plan import axes_of
 from sciml_backend.run import BadRequest, MapName
 from sciml_backend.store.batch import RUNS, read_header
 from sciml_backend.store.spool import batch_files
-from sciml_backend.strategies._first_order import FirstOrder
 from sciml_backend.strategy import Strategy
 
 SIZES = (200, 4000)
@@ -58,9 +57,7 @@ def seconds(name: MapName, data: int) -> tuple[float, int]:
 
 def _expected(strategy: Strategy[Any], objective: Objective) -> int:
     """How many iterations a phase takes, as far as it says so."""
-    if isinstance(strategy, FirstOrder) and not strategy.steps:
-        return objective.published_steps(strategy.batch)
-    return strategy.expected_iterations
+    return objective.published_steps(strategy.largest_batch) if strategy.as_published else strategy.expected_iterations
 
 
 def mean_iterations(name: MapName) -> float | None:
