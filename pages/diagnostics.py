@@ -87,7 +87,7 @@ def _offer(spec: RunSpec, kind: str, changes: dict[str, Setting], *, title: str)
         return
     if job is not None and job.error_text:
         st.error(job.error_text)
-    st.markdown(f"The {title.lower()} of this run has not been computed yet.")
+    st.markdown(f"Not computed for this run yet: {title.lower()}.")
     if st.button(f"Compute the {title.lower()}", type="primary", icon=":material/play_arrow:"):
         _submit(spec, kind, changes)
 
