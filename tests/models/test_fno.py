@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import replace
 from math import cos, pi, sin
 
@@ -225,6 +226,25 @@ def test_gelu_and_its_slope_are_as_exact_as_torchs():
     x = torch.linspace(-12, 12, 64 * 64).reshape(1, 1, 64, 64)
     found = on_grid(model, 64, 64, torch.float32).predict(theta, x)[0].double()
     assert float((found - torch.nn.functional.gelu(x.double())).abs().max()) < 3e-6  # 30 + x rounds to 1.9e-6
+
+
+@compiled
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="flushing is of this processor")
+def test_the_kernel_takes_subnormal_numbers_for_zero_and_leaves_them_to_others():
+    """With them, the tails of saturated units made a step up to fifteen times as long."""
+    model = FNO(modes=1, width=16, layers=1, projection=16, inputs=1)
+    theta, fields = weights(model, 0), drawn(2, 1, 8, 8)
+    bias = next(block for block in model.layout if block.name == "projection_0_bias")
+    theta[:, bias.slice] = -13.1  # e^{-x²/2} is a normal number there, its product with 0.01 is none
+
+    def smallest(dtype: torch.dtype) -> float:
+        on = on_grid(model, 8, 8, dtype)
+        gradient = on.value_and_gradient(theta.to(dtype), fields, lambda u, row, samples: 0.01 * u.sum())[1].abs()
+        return float(gradient[gradient > 0].min())
+
+    least = torch.finfo(torch.float32).tiny
+    assert smallest(torch.float32) >= least > smallest(torch.float64)
+    assert 0 < float(torch.tensor(1e-30) * 1e-10) < least
 
 
 @compiled
