@@ -12,7 +12,8 @@ from types import FrameType
 
 from jobs import queue
 from jobs.job import JobInfo, Usage
-from sciml_backend.command import add_runs, complain, plan, require_text
+from sciml_backend.arguments import add_runs, plan, require_text
+from sciml_backend.command import complain
 from sciml_backend.run import BadRequest
 
 LARGEST = 10**9

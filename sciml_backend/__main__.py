@@ -10,7 +10,8 @@ import pkgutil
 import sys
 
 from sciml_backend import __version__, commands
-from sciml_backend.command import Command, complain, require_text, show
+from sciml_backend.arguments import require_text
+from sciml_backend.command import Command, complain, show
 from sciml_backend.run import BadRequest
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sciml_backend.command import Command, add_thresholds, footing_of, table, thresholds
+from sciml_backend.arguments import add_thresholds, footing_of, thresholds
+from sciml_backend.command import Command, rows, table
 from sciml_backend.run import SOURCES, BadRequest, MapName
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Compare(Command):
             "budget": getattr(args, unit),
             "unit": unit,
             "methods": [_beside(runs, str(names[0]), str(name), low, args) for name in names[1:]],
-            "winners": _rows(winners(runs, args.metric, thresholds=highest)),
+            "winners": rows(winners(runs, args.metric, thresholds=highest)),
             "regimes": _counts(runs, names, low),
         }
 
@@ -111,26 +111,11 @@ def _beside(
     verdicts = regimes.against(pair, baseline, args.metric).drop(columns="map")
     cells = regimes.improvement(*shared, args.metric).merge(verdicts, on=["x", "y"], how="left")
     shift = regimes.boundary_shift(*shared, (low, low), levels=regimes.perturbations(args.perturbation))
-    return {"map": method, "cells": _rows(cells), "shift": _rows(regimes.shift_summary(shift))}
+    return {"map": method, "cells": rows(cells), "shift": rows(regimes.shift_summary(shift))}
 
 
 def _counts(runs: pd.DataFrame, names: list[MapName], low: Thresholds) -> list[dict[str, Any]]:
     from sciml_backend import regimes
 
     grids = {str(name): regimes.seed_means(runs[runs["map"] == str(name)]) for name in names}
-    return _rows(regimes.regime_counts(grids, dict.fromkeys(grids, low)).reset_index(names="map"))
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A table as plain JSON, None where there is no finite number."""
-    rows = frame.astype(object).to_dict("records")
-    return [{str(key): _plain(value) for key, value in row.items()} for row in rows]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str | bool):
-        return value
-    number = float(value)
-    if not math.isfinite(number):
-        return None
-    return int(number) if isinstance(value, int) else number
+    return rows(regimes.regime_counts(grids, dict.fromkeys(grids, low)).reset_index(names="map"))

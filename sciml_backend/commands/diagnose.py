@@ -7,7 +7,9 @@ import uuid
 from typing import Any
 
 from sciml_backend import paths
-from sciml_backend.command import Command, add_runs, add_work, out_folder, plan, say, setting, train
+from sciml_backend.arguments import add_runs, add_work, out_folder, plan, setting
+from sciml_backend.command import Command, say
+from sciml_backend.commands._training import train
 from sciml_backend.run import BadRequest
 
 

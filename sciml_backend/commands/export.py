@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sciml_backend.command import Command, add_map
+from sciml_backend.arguments import add_map
+from sciml_backend.command import Command
 from sciml_backend.run import SOURCES, MapName
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sciml_backend.command import Command, add_map, add_thresholds, footing_of, table, thresholds
+from sciml_backend.arguments import add_map, add_thresholds, footing_of, thresholds
+from sciml_backend.command import Command, table
 from sciml_backend.run import SOURCES, BadRequest, MapName
 
 

@@ -8,7 +8,9 @@ from math import isfinite
 from typing import Any
 
 from sciml_backend import paths
-from sciml_backend.command import Command, add_runs, add_work, out_folder, plan, table, train
+from sciml_backend.arguments import add_runs, add_work, out_folder, plan
+from sciml_backend.command import Command, table
+from sciml_backend.commands._training import train
 from sciml_backend.run import BadRequest, Curve
 
 COLUMNS = "coefficients data seed dtype status train_loss test_error heldout_error".split()

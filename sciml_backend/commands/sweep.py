@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sciml_backend import paths
-from sciml_backend.command import Command, add_runs, add_work, out_folder, plan, progress_bar
+from sciml_backend.arguments import add_runs, add_work, out_folder, plan
+from sciml_backend.command import Command
+from sciml_backend.commands._training import progress_bar
 from sciml_backend.run import BadRequest, RunRecord, RunSpec
 
 Work = tuple[list[RunSpec], str, int, bool]
