@@ -46,7 +46,7 @@ def shares(maps: list[Shown]) -> pd.DataFrame:
 def _own(shown: Shown) -> regimes.Thresholds:
     if st.session_state["whose"] == "rule":
         return shown.thresholds
-    return regimes.paper_thresholds().get(shown.choice.published_name, shown.thresholds)
+    return regimes.paper_thresholds().get(shown.choice.name.plain, shown.thresholds)
 
 
 def _summary(table: pd.DataFrame) -> str:

@@ -39,11 +39,6 @@ class Choice:
     title: str
     plugin: str = ""
 
-    @property
-    def published_name(self) -> MapName:
-        """The map's name without its variant: publications do not tell precisions apart."""
-        return MapName(self.name.family, self.name.problem, self.name.strategy)
-
 
 def pick() -> Choice:
     """The pickers, for a horizontal container; their values are in the session under the keys of ``address.MAP``."""

@@ -11,10 +11,7 @@ import streamlit as st
 from pages import choice, results, threshold_controls
 from pages.choice import Choice, Same
 from sciml_backend import regimes
-from sciml_backend.run import MapName
-
-PUBLISHED = "published:"
-"""What an address puts before the name of a map whose published values are meant."""
+from sciml_backend.run import MapName, SourcedMap
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Shown:
     @property
     def key(self) -> str:
         """The map as addresses have it."""
-        return key(str(self.choice.name), self.choice.source)
+        return str(SourcedMap(self.choice.name, self.choice.source))
 
     @property
     def problem(self) -> str:
@@ -61,35 +58,29 @@ def pick() -> list[Choice]:
     """The picker of maps; while none is chosen, one per family and problem."""
     stored = results.maps()
     stored = stored[stored["n_cells"] > 0]
-    options = {key(name, source): (name, source) for name, source in zip(stored["name"], stored["source"], strict=True)}
+    options = {str(of): of for of in _maps(stored)}
     st.session_state["maps"] = [k for k in st.session_state.get("maps", []) if k in options]
     chosen: list[str] = st.multiselect(
         "Maps",
-        sorted(options, key=_order),
-        format_func=lambda k: _title(*options[k]),
+        sorted(options, key=options.__getitem__),
+        format_func=lambda key: _title(options[key]),
         key="maps",
         placeholder="One per family and problem",
-        help="Which maps are shown. While none is chosen: of each family and problem the one with most cells, the "
-        "published one where none is computed.",
+        help="Which maps are shown. While none is chosen: of each family and problem the computed one with most "
+        "cells, or the published one until 16 are computed.",
     )
-    first = regimes.representatives(stored)
-    usual = [key(name, source) for name, source in zip(first["name"], first["source"], strict=True)]
-    return [choice.choice(MapName.parse(options[k][0]), options[k][1]) for k in chosen or usual]
+    shown = [options[key] for key in chosen] or _maps(regimes.representatives(stored))
+    return [choice.choice(of.name, of.source) for of in shown]
 
 
-def key(name: str, source: str) -> str:
-    """A map as addresses have it."""
-    return name if source == "computed" else f"{PUBLISHED}{name}"
+def _maps(stored: pd.DataFrame) -> list[SourcedMap]:
+    rows = zip(stored["name"], stored["source"], strict=True)
+    return [SourcedMap(MapName.parse(name), source) for name, source in rows]
 
 
-def _order(key: str) -> tuple[str, bool]:
-    return key.removeprefix(PUBLISHED), key.startswith(PUBLISHED)
-
-
-def _title(name: str, source: str) -> str:
-    of = MapName.parse(name)
-    published = [] if source == "computed" else ["published"]
-    return " · ".join([choice.problem_title(of.family, of.problem), choice.strategy_label(of), *published])
+def _title(of: SourcedMap) -> str:
+    parts = [choice.problem_title(of.name.family, of.name.problem), choice.strategy_label(of.name)]
+    return " · ".join(parts if of.source == "computed" else [*parts, "published"])
 
 
 def shown(chosen: list[Choice], thresholds: regimes.Thresholds) -> list[Shown]:

@@ -71,7 +71,7 @@ def _display(chosen: Choice) -> None:
         st.selectbox(
             "Write on cells", list(MARKS), format_func=MARKS.__getitem__, key="marks", help="What each cell shows."
         )
-        drawn = results.paper_boundaries(chosen.published_name) is not None
+        drawn = results.paper_boundaries(chosen.name.plain) is not None
         help = "Points: the boundaries drawn in the paper, read off its Fig. 1." if drawn else "None for this map."
         st.toggle("Published boundaries", key="paper", disabled=not drawn, help=help)
 
@@ -88,7 +88,7 @@ def _panel(
         cells,
         metric,
         boundaries=lines,
-        published=results.paper_boundaries(chosen.published_name) if st.session_state["paper"] else None,
+        published=results.paper_boundaries(chosen.name.plain) if st.session_state["paper"] else None,
         log=st.session_state["log"],
         regimes=marks if marks in ("text", "outline") else "none",
         seeds=marks == "seeds",
@@ -132,7 +132,7 @@ def empty(chosen: Choice) -> None:
         f"Nothing is stored of **{chosen.title}** yet. **Fill missing cells** trains it; or choose another map.",
         icon=":material/info:",
     )
-    if len(results.grid(str(chosen.published_name), "published")):
+    if len(results.grid(str(chosen.name.plain), "published")):
         st.button("Show the published map", on_click=_show_published)
     st.caption(f"On the command line: `python -m sciml_backend sweep {chosen.name} --seeds 0,1,2`")
     address.hold(address.CELL, address.THRESHOLDS, address.DISPLAY)

@@ -21,7 +21,7 @@ _PERTURBATION = "Boundaries are also drawn where the number of the rule is this 
 
 def ask(chosen: Choice, grid: pd.DataFrame) -> tuple[regimes.Footing, tuple[float, ...]]:
     """The thresholds of a map, with what they rest on, and the five perturbation levels as set in the controls."""
-    thresholds = rule(chosen.published_name, perturbed=True)
+    thresholds = rule(chosen.name.plain, perturbed=True)
     return footing(chosen, grid, thresholds), regimes.perturbations(st.session_state["perturbation"])
 
 
@@ -49,7 +49,7 @@ def footing(chosen: Choice, grid: pd.DataFrame, thresholds: regimes.Thresholds) 
     """The thresholds with what they rest on; published maps are full."""
     if chosen.source != "computed":
         return regimes.Footing(thresholds)
-    published = results.grid(str(chosen.published_name), "published")
+    published = results.grid(str(chosen.name.plain), "published")
     return regimes.footing(grid, thresholds, xs=chosen.x.values, ys=chosen.y.values, published=published)
 
 

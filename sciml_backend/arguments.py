@@ -155,8 +155,7 @@ def footing_of(store: Store, name: MapName, asked: Thresholds, *, source: str) -
     if source != "computed":
         return Footing(asked)
     grid = queries.regime_grid(store, name)
-    # Publications do not tell precisions apart.
-    published = queries.regime_grid(store, MapName(name.family, name.problem, name.strategy), source="published")
+    published = queries.regime_grid(store, name.plain, source="published")
     if name.problem not in catalog.entries("problems"):
         return footing(grid, asked, published=published)
     axes = axes_of(name)

@@ -20,6 +20,7 @@ PROTOCOL_VERSION = 1
 DTYPES = ("float32", "float64")
 PROTOCOLS = ("published", "corrected", "released")
 SOURCES = ("computed", "published")
+PUBLISHED = "published:"
 
 Setting = float | int | str | bool
 Value = TypeVar("Value", float, int, str)
@@ -99,9 +100,35 @@ class MapName:
         family, problem, strategy = parts
         return cls(family, problem, strategy, variant)
 
+    @property
+    def plain(self) -> MapName:
+        """The name without its variant: publications tell none apart."""
+        return replace(self, variant="")
+
     def __str__(self) -> str:
         tail = f"@{self.variant}" if self.variant else ""
         return f"{self.family}/{self.problem}/{self.strategy}{tail}"
+
+
+@dataclass(frozen=True, order=True)
+class SourcedMap:
+    """A map and whose values of it are meant; written as its name, after ``published:`` where these are published.
+
+    >>> SourcedMap.parse("published:fno/poisson_2d/adam").source
+    'published'
+    """
+
+    name: MapName
+    source: str = "computed"
+
+    @classmethod
+    def parse(cls, text: str) -> SourcedMap:
+        """Read what ``str`` gives; raises BadRequest when the name has not three parts."""
+        name = text.removeprefix(PUBLISHED)
+        return cls(MapName.parse(name), "computed" if name == text else "published")
+
+    def __str__(self) -> str:
+        return str(self.name) if self.source == "computed" else f"{PUBLISHED}{self.name}"
 
 
 def _frozen(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:

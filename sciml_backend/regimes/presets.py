@@ -51,17 +51,22 @@ def figure_1_thresholds() -> dict[MapName, Thresholds]:
     }
 
 
+LEAST_CELLS = 16
+"""The cells that a computed map needs to stand before a published one."""
+
+
 def representatives(maps: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``queries.maps`` that stand for a family's problem, one each, in order of family and problem.
 
-    Computed maps go before published ones; among them the one with most cells, on a tie the plain variant, the strategy
-    of Fig. 1, and the first by name.
+    Computed maps of 16 cells or more go before published ones, and these before smaller ones; among each the one with
+    most cells, on a tie the plain variant, the strategy of Fig. 1, and the first by name.
     """
     found = maps[maps["n_cells"] > 0]
     rank = pd.DataFrame(
         {
             "family": found["family"],
             "problem": found["problem"],
+            "begun": (found["source"] == "computed") & (found["n_cells"] < LEAST_CELLS),
             "published": found["source"] != "computed",
             "fewer": -found["n_cells"],
             "variant": found["variant"] != "",
@@ -80,7 +85,7 @@ _PARTS = ["family", "problem", "strategy"]
 def paper_boundaries(name: MapName) -> pd.DataFrame | None:
     """The points of the boundaries drawn in Fig. 1: metric, level, x, y in axis values; None for other maps."""
     points = _drawn()
-    if MapName(name.family, name.problem, name.strategy) not in FIGURE_1_FRACTIONS:
+    if name.plain not in FIGURE_1_FRACTIONS:
         return None
     return points[points["panel"] == name.family.upper()].drop(columns="panel")
 

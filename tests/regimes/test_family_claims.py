@@ -78,7 +78,7 @@ def maps(*rows):
     return pd.concat([table, parts], axis=1)
 
 
-def test_a_problem_is_represented_by_its_fullest_computed_map():
+def test_a_problem_is_represented_by_its_fullest_computed_map_once_that_has_16_cells():
     table = maps(
         ("pinn/convection/alm", "computed", 30),
         ("pinn/convection/lbfgs", "computed", 144),
@@ -89,7 +89,9 @@ def test_a_problem_is_represented_by_its_fullest_computed_map():
         ("fno/poisson_2d/adam", "computed", 0),
         ("pino/darcy/adam@coarse", "computed", 16),
         ("pino/darcy/adam", "computed", 2),
+        ("node/pendulum/adam", "computed", 15),
         ("node/pendulum/adam", "published", 64),
+        ("resnet/digits/sgd", "computed", 2),
     )
     chosen = representatives(table)
     assert list(zip(chosen["name"], chosen["source"], strict=True)) == [
@@ -97,5 +99,6 @@ def test_a_problem_is_represented_by_its_fullest_computed_map():
         ("pinn/convection/lbfgs", "computed"),
         ("pino/darcy/adam@coarse", "computed"),
         ("pinode/pendulum/lbfgs", "computed"),
+        ("resnet/digits/sgd", "computed"),
     ]
     assert representatives(table.head(0)).empty
