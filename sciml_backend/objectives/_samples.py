@@ -385,9 +385,11 @@ class OnSamples(OfRuns):
 
     def memory(self, runs: int) -> int:
         size = torch.empty((), dtype=self.dtype).element_size()
-        nodes = self.n * self.side**2
-        data = min(KEPT, nodes * self.problem.channels * size)
-        data += nodes * (8 + size)  # a field and its solution at least, and that in this precision
+        data = 0
+        for samples in (self.n, self.problem.grids[self.side]):  # those to learn from, and those held out
+            nodes = samples * self.side**2
+            data += min(KEPT, nodes * self.problem.channels * size)
+            data += nodes * (8 + size)  # a field and its solution at least, and that in this precision
         return (runs if self._together else 1) * self._stepper.bytes + runs * (data + 4 * self.parameters * size)
 
 

@@ -217,6 +217,7 @@ def test_predicted_memory_grows_with_the_samples_and_what_the_network_sees_of_th
     samples = catalog.problem("poisson_2d").samples(8, {"K": 1.0}, grid=32)
     each = (samples.fields.nbytes + samples.targets.nbytes + samples.inputs().nbytes) / 8
     assert many.memory(1) - few.memory(1) >= 2000 * each
+    assert few.memory(2) - few.memory(1) >= (1000 + few.problem.grids[few.side]) * each
 
 
 def test_a_named_variant_is_named_and_reads_back() -> None:
