@@ -8,32 +8,26 @@ import pytest
 
 from sciml_backend.__main__ import main
 from sciml_backend.commands.compare import Compare
-from sciml_backend.run import BadRequest, Curve, RunRecord, RunSpec, Status
+from sciml_backend.run import BadRequest, Curve
 from sciml_backend.store import spool
+from tests.commands.conftest import ended
 
 LBFGS, ALM = "pinn/convection/lbfgs", "pinn/convection/alm"
 
 
 def record(strategy, beta, data, seed, loss):
-    spec = RunSpec(
-        family="pinn", problem="convection", strategy=strategy, coefficients={"beta": beta}, data=data, seed=seed
-    )
     loss *= 1 + 0.1 * seed
     curve = Curve([0, 20], [0, 25], [0.0, 1.0], [9.0, loss], [9.0, loss])
-    outcome = {"train_loss": loss, "test_error": loss, "evaluations": 25, "seconds": 1.0, "curve": curve}
-    kept = {"theta_initial": bytes(4), "theta_final": bytes(4)}
-    return RunRecord(spec=spec, status=Status.CONVERGED, reason="It met its tolerance.", **outcome, **kept)
+    return ended(f"pinn/convection/{strategy}", {"beta": beta}, data, seed, loss, curve=curve)
 
 
 @pytest.fixture(autouse=True)
-def stored(tmp_path, monkeypatch):
+def stored(results):
     """L-BFGS is low at β = 5, ALM at β = 5 and 10."""
-    monkeypatch.setenv("ATLAS_DATA", str(tmp_path / "var"))
-    monkeypatch.setenv("ATLAS_RESULTS", str(tmp_path / "results"))
     cells = [(beta, data, seed) for beta in (5, 10, 30) for data in (100, 500) for seed in range(3)]
     runs = [record("lbfgs", b, n, s, 0.01 if b == 5 else 1.0) for b, n, s in cells]
     runs += [record("alm", b, n, s, 0.01 if b <= 10 else 1.0) for b, n, s in cells]
-    spool.write_runs(runs, tmp_path / "results", batch_id="compare:0", axis="beta")
+    spool.write_runs(runs, results, batch_id="compare:0", axis="beta")
 
 
 def compare(*words):

@@ -7,38 +7,26 @@ import pytest
 
 from sciml_backend.__main__ import main
 from sciml_backend.commands.families import Families
-from sciml_backend.run import BadRequest, RunRecord, RunSpec, SourcedMap, Status
+from sciml_backend.run import BadRequest, SourcedMap
 from sciml_backend.store import spool
+from tests.commands.conftest import ended
 
 LBFGS, NODE = "pinn/convection/lbfgs", "node/pendulum/adam"
 PUBLISHED = "published:pinn/convection/lbfgs"
 
 
-def record(family, problem, strategy, coefficients, data, seed, error):
-    spec = RunSpec(family=family, problem=problem, strategy=strategy, coefficients=coefficients, data=data, seed=seed)
-    outcome = {"train_loss": error, "test_error": error, "evaluations": 25, "seconds": 1.0}
-    kept = {"theta_initial": bytes(4), "theta_final": bytes(4)}
-    return RunRecord(spec=spec, status=Status.CONVERGED, reason="It met its tolerance.", **outcome, **kept)
-
-
 @pytest.fixture(autouse=True)
-def stored(tmp_path, monkeypatch):
+def stored(results):
     """On convection seed 0 rises from 0.1 to 0.9 after β = 10, seed 1 to 0.7; the pendulum rises slowly."""
-    monkeypatch.setenv("ATLAS_DATA", str(tmp_path / "var"))
-    monkeypatch.setenv("ATLAS_RESULTS", str(tmp_path / "results"))
     pinns = [
-        record("pinn", "convection", "lbfgs", {"beta": beta}, data, seed, 0.1 if beta <= 10 else high)
+        ended(LBFGS, {"beta": beta}, data, seed, 0.1 if beta <= 10 else high)
         for beta in (5, 10, 20, 40)
         for data in (100, 500)
         for seed, high in ((0, 0.9), (1, 0.7))
     ]
-    nodes = [
-        record("node", "pendulum", "adam", {"inv_b": inv_b}, data, 0, 0.1 * inv_b)
-        for inv_b in (1, 2, 3, 4, 5)
-        for data in (69, 118)
-    ]
+    nodes = [ended(NODE, {"inv_b": inv_b}, data, 0, 0.1 * inv_b) for inv_b in (1, 2, 3, 4, 5) for data in (69, 118)]
     for axis, runs in (("beta", pinns), ("inv_b", nodes)):
-        spool.write_runs(runs, tmp_path / "results", batch_id=f"families:{axis}", axis=axis)
+        spool.write_runs(runs, results, batch_id=f"families:{axis}", axis=axis)
 
 
 def families(*words):
