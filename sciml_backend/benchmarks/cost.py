@@ -25,7 +25,7 @@ from sciml_backend.store.spool import batch_files
 from sciml_backend.strategy import Strategy
 
 SIZES = (200, 4000)
-"""Amounts of data at which steps are timed, as far as a problem has them."""
+"""Amounts of data at which steps are timed, as far as a map has them: to make a set may take longer than the steps."""
 STEPS = 24
 """Steps that are timed, on average: some make a preconditioner or begin a stage."""
 LONGEST = 20.0
@@ -75,7 +75,7 @@ def mean_iterations(name: MapName) -> float | None:
 def cost(name: MapName) -> dict[str, Any]:
     """The cost model of a map; raises BadRequest when it cannot be trained here."""
     provenance.prepare("cpu", threads=1)
-    most = min(SIZES[1], catalog.problem(name.problem).data_limit)
+    most = min(SIZES[1], max(axes_of(name).y))
     few = min(SIZES[0], most // 2)
     (small, _), (large, iterations) = seconds(name, few), seconds(name, most)
     per_point = max(0.0, (large - small) / (most - few))
