@@ -121,6 +121,7 @@ class AlongTraining(Diagnostic):
 def hessian_at(objective: Objective, theta: Tensor) -> Callable[[Tensor], Tensor]:
     """The Hessian of ``objective`` at one point ``theta`` (P,) as an operator on rows, (B, P) to (B, P).
 
+    In float64 it is exact; in float32 as exact as that is (``Objective.hessian_at``), one row after the other.
     Raises BadRequest when the weights are not finite, or are float32 in a network small enough for float64.
     """
     require_finite(theta)
@@ -129,7 +130,10 @@ def hessian_at(objective: Objective, theta: Tensor) -> Callable[[Tensor], Tensor
             f"Curvature of {theta.numel()} parameters is computed in float64, got {str(theta.dtype)[6:]}: "
             "give the objective and the weights in float64."
         )
-    return lambda v: objective.hessian_times(theta.expand_as(v), v)
+    if theta.dtype == torch.float64:
+        return lambda v: objective.hessian_times(theta.expand_as(v), v)
+    times = objective.hessian_at(theta[None])
+    return lambda v: torch.cat([times(row) for row in v.split(1)])
 
 
 def require_finite(theta: Tensor) -> None:

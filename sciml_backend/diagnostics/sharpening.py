@@ -75,7 +75,7 @@ class Sharpening(OfTheLoss, AlongTraining):
         generator = torch.Generator().manual_seed(self.seed)
         start = gaussian(1, theta[0], generator=generator).expand_as(theta)
         steps = affordable_steps(self.steps, theta[0], rows=len(theta))
-        krylov = lanczos(lambda v: objective.hessian_times(theta, v), start, steps=steps)
+        krylov = lanczos(objective.hessian_at(theta), start, steps=steps)
         last = (krylov.steps - 1).clamp_min(0)
         every = torch.arange(len(theta))
         return krylov.ritz_values[every, last], krylov.bounded_residuals()[every, last]

@@ -14,7 +14,6 @@
  */
 #ifndef REAL
 
-#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -170,18 +169,44 @@ static void NAME(fill_rows)(int64_t rows, int64_t n, const REAL *value, REAL *x)
 
 /* ---- GELU -------------------------------------------------------------------------------------------------------- */
 
-/* The normal distribution below -|x|, and e^{-x²/2}. */
+/* How e^y is made of 2^k e^r, and the normal distribution's tail of e^{-x²/2} and a polynomial. */
 #if DOUBLE
-INLINE void NAME(normal)(V x, V *tail, V *bell) {
-    for (int i = 0; i < LANES; i++) {
-        (*tail)[i] = 0.5 * erfc(fabs(x[i]) * 0.70710678118654752440);
-        (*bell)[i] = exp(-0.5 * x[i] * x[i]);
-    }
-}
+#define MAGIC 6755399441055744.0 /* added and taken off, it rounds to whole numbers */
+#define LEAST -700.0             /* a y whose e^y is a normal number */
+#define LN2_HIGH 0.693147180369123816490
+#define LN2_LOW 1.90821492927058770002e-10
+#define MANTISSA 52
+#define ONE 0x3ff0000000000000
+#define NO_SIGN 0x7fffffffffffffff
+#define SCALE 0.25
+static const double NAME(exponential)[] = {1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880,
+                                           1.0 / 40320,      1.0 / 5040,      1.0 / 720,      1.0 / 120,     1.0 / 24,
+                                           1.0 / 6,          0.5,             1.0,            1.0};
+static const double NAME(tails)[] = {-4.4343515628112746e-10, -3.2114549854656605e-10, 4.1340113436315335e-09,
+                                     4.902084918199719e-09,   -1.997462719722046e-08,  -4.0579794481590486e-08,
+                                     6.655819784138848e-08,   2.567737205057532e-07,   -1.5655171943604472e-07,
+                                     -1.4807449571513641e-06, 1.7881843784882546e-07,  8.78641114655905e-06,
+                                     -4.769768721302713e-07,  -5.777378769695014e-05,  3.333606472593728e-05,
+                                     0.0004077046219705957,   -0.0008699230907225894,  -0.0018850472422843286,
+                                     0.0150991437226906,      -0.0466304644898918,     0.09678435018555413,
+                                     -0.15197416049297327,    0.18882128260393788};
 #else
-/* 1 / x; a vector's division takes as long as ten products. */
+#define MAGIC 12582912.0f
+#define LEAST -87.0f
+#define LN2_HIGH 0.693359375f
+#define LN2_LOW -2.12194440e-4f
+#define MANTISSA 23
+#define ONE 0x3f800000
+#define NO_SIGN 0x7fffffff
+#define SCALE 0.32f
+static const float NAME(exponential)[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
+static const float NAME(tails)[] = {-0.02108843f, 0.09545561f, -0.1468034f, 0.06543221f, -0.00944491f,
+                                    0.05868034f,  0.087823f,   0.11462313f, 0.1276609f,  0.12766153f};
+#endif
+
+/* 1 / x; a vector's division takes as long as ten products in float. */
 INLINE V NAME(reciprocal)(V x) {
-#ifdef __AVX512F__
+#if defined(__AVX512F__) && !DOUBLE
     V r = (V)_mm512_rcp14_ps((__m512)x);
     return r + r * (1 - x * r);
 #else
@@ -189,27 +214,29 @@ INLINE V NAME(reciprocal)(V x) {
 #endif
 }
 
-/* tail = bell t p(t) with t = 1 / (1 + 0.32 |x|): p is fitted to the scaled error function to 3.3e-8 of its value. */
+/* Coefficients of falling powers. */
+#define POLYNOMIAL(c, x, sum)                                   \
+    V sum = NAME(splat)(c[0]);                                  \
+    _Pragma("GCC unroll 32") for (int i = 1; i < (int)(sizeof(c) / sizeof(c[0])); i++) sum = sum * (x) + c[i];
+
+/* The normal distribution below -|x|, and e^{-x²/2} = bell.
+ *
+ * tail = bell t p with t = 1 / (1 + SCALE |x|): p, of t or (in double) of 1 - 2t, is fitted to the scaled error
+ * function, to 3.3e-8 of its value, in double to 5e-16.
+ */
 INLINE void NAME(normal)(V x, V *tail, V *bell) {
-    const float magic = 12582912.0f, least = -87.0f;
-    V size = (V)((I)x & 0x7fffffff), y = x * x * -0.5f;
-    y = NAME(choose)(y < least, NAME(splat)(least), y); /* a NaN stays one */
-    V shifted = y * 1.44269504f + magic, k = shifted - magic;
-    V r = y - k * 0.693359375f - k * -2.12194440e-4f;
-    V scale = (V)((((I)shifted - (I)NAME(splat)(magic)) << 23) + 0x3f800000);
-    static const float c[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
-    V e = NAME(splat)(c[0]);
-#pragma GCC unroll 8
-    for (int i = 1; i < 8; i++) e = e * r + c[i];
+    V size = (V)((I)x & NO_SIGN), y = x * x * (REAL)-0.5;
+    y = NAME(choose)(y < LEAST, NAME(splat)(LEAST), y); /* a NaN stays one */
+    V shifted = y * (REAL)1.44269504088896340736 + MAGIC, k = shifted - MAGIC;
+    V r = y - k * LN2_HIGH - k * LN2_LOW;
+    V scale = (V)((((I)shifted - (I)NAME(splat)(MAGIC)) << MANTISSA) + ONE);
+    POLYNOMIAL(NAME(exponential), r, e)
     *bell = e * scale;
-    static const float d[] = {-0.02108843f, 0.09545561f, -0.1468034f, 0.06543221f, -0.00944491f,
-                              0.05868034f,  0.087823f,   0.11462313f, 0.1276609f,  0.12766153f};
-    V t = NAME(reciprocal)(size * 0.32f + 1.0f), p = NAME(splat)(d[0]);
-#pragma GCC unroll 16
-    for (int i = 1; i < 10; i++) p = p * t + d[i];
+    V t = NAME(reciprocal)(size * SCALE + (REAL)1), at = t;
+    if (DOUBLE) at = 1 - 2 * t;
+    POLYNOMIAL(NAME(tails), at, p)
     *tail = *bell * t * p;
 }
-#endif
 
 /* out = GELU(x + bias), and slope (unless NULL) its derivative; rows of n. */
 static void NAME(gelu)(int64_t rows, int64_t n, const REAL *bias, const REAL *x, REAL *out, REAL *slope) {
@@ -633,6 +660,14 @@ void NAME(fourier_operator_back)(const operator_t *o, int64_t samples, const REA
     restore(before);
 }
 
+#undef MAGIC
+#undef LEAST
+#undef LN2_HIGH
+#undef LN2_LOW
+#undef MANTISSA
+#undef ONE
+#undef NO_SIGN
+#undef SCALE
 #undef LANES
 #undef V
 #undef I

@@ -137,13 +137,13 @@ class FNO(OperatorModel):
         )
         return OnGrid(self, samples, weights + fused.bytes, fused)
 
-    def memory(self, samples: int, h: int, w: int, itemsize: int, *, products: bool = False) -> int:
-        """Bytes that ``apply`` and its gradient, or (``products``) a Hessian product, take beside the weights.
+    def memory(self, samples: int, h: int, w: int, itemsize: int) -> int:
+        """Bytes that ``apply`` and its gradient take beside the weights.
 
-        A bound from measurements: 8 fields a layer and 4 for each hidden layer of the projection; twice that again.
+        A bound from measurements: 8 fields a layer and 4 for each hidden layer of the projection.
         """
         fields = 8 * self.layers * self.width + 4 * sum(self.hidden)
-        return (2 if products else 1) * fields * samples * h * w * itemsize
+        return fields * samples * h * w * itemsize
 
     def _row(self, theta: Tensor, fields: Tensor) -> Tensor:
         part = {block.name: theta[block.slice].unflatten(0, block.shape) for block in self.layout}

@@ -20,7 +20,7 @@ from torch import Tensor
 from sciml_backend.kernels import build
 from sciml_backend.loss import Loss
 from sciml_backend.model import OperatorModel, Share, Stepper
-from sciml_backend.objective import Index, product_by_gradients
+from sciml_backend.objective import Index, product_by_central_gradients
 from sciml_backend.objectives._of_runs import OfRuns
 from sciml_backend.run import BadRequest, RunSpec, setting
 from sciml_backend.solution_operator import Samples, SolutionOperator
@@ -284,7 +284,7 @@ class OnSamples(OfRuns):
     def hessian_at(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
         if self.dtype != torch.float32 or not self._stepper.fused:
             return super().hessian_at(theta)
-        return product_by_gradients(self._in_double(), theta)
+        return product_by_central_gradients(self._in_double(), theta)
 
     def _in_double(self) -> Self:
         """The same in float64."""

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from sciml_backend import memory, sweep
+from sciml_backend.diagnostic import hessian_at
 from sciml_backend.diagnostics.basin_jumps import BasinJumps
+from sciml_backend.kernels import build
 from sciml_backend.objective import Objective
 from sciml_backend.problems.digits import Digits
 from sciml_backend.problems.poisson_2d import Poisson2D
@@ -110,6 +112,19 @@ def test_large_networks_are_measured_in_float32_with_few_vectors(kind: dict[str,
     assert density.arrays["nodes_final"].shape == (2, 30) and np.isfinite(density.arrays["density_final"]).all()
     plane = diagnosed(spec, "landscape", points=3, steps=3)
     assert np.isfinite(plane.arrays["log10_loss"]).all() and plane.arrays["log10_loss"].shape == (3, 3)
+
+
+@pytest.mark.skipif(build.library("fourier_operator") is None, reason="no compiler")
+def test_products_in_a_large_operator_are_made_of_gradients_and_more_exact_than_float32() -> None:
+    spec = planned(FNO, LARGE)
+    theta, objective = weights(spec), sweep.objective_of([spec]).subset(SEEN)
+    v = torch.randn(2, len(theta), generator=torch.Generator().manual_seed(1))
+    found = hessian_at(objective, theta)(v).double()
+    rows = theta.double().expand(2, -1)
+    wanted = sweep.objective_of([spec], dtype="float64").subset(SEEN).hessian_times(rows, v.double())
+    plain = objective.hessian_times(rows.float(), v).double()
+    error, of_plain = (float((product - wanted).norm() / wanted.norm()) for product in (found, plain))
+    assert error < min(1e-7, of_plain)
 
 
 @pytest.mark.parametrize("kind", ["hessian_extremes", "spectrum", "landscape", "sharpening", "pyhessian_opinion"])

@@ -208,8 +208,9 @@ def test_a_training_step_is_the_same_every_time_and_in_every_batch_of_rows(fused
 
 
 @compiled
-def test_gelu_and_its_slope_are_as_exact_as_torchs():
-    """One channel carries x through; the others are zero. In float, from the far tail to the far end."""
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 3e-6), (torch.float64, 1e-14)])
+def test_gelu_is_as_exact_as_torchs(dtype, within):
+    """One channel carries x through; the others are zero. From the far tail to the far end."""
     model = FNO(modes=1, width=16, layers=2, projection=16, inputs=1)
     first, out = torch.zeros(16), torch.zeros(16)
     first[0] = out[0] = 1.0
@@ -222,10 +223,12 @@ def test_gelu_and_its_slope_are_as_exact_as_torchs():
         projection_0_bias=torch.full((16,), 30.0),  # gelu(30 + x) = 30 + x
         projection_1_weight=out,
         projection_1_bias=torch.tensor([-30.0]),
-    ).float()
-    x = torch.linspace(-12, 12, 64 * 64).reshape(1, 1, 64, 64)
-    found = on_grid(model, 64, 64, torch.float32).predict(theta, x)[0].double()
-    assert float((found - torch.nn.functional.gelu(x.double())).abs().max()) < 3e-6  # 30 + x rounds to 1.9e-6
+    ).to(dtype)
+    x = torch.linspace(-12, 12, 64 * 64, dtype=dtype).reshape(1, 1, 64, 64)
+    found = on_grid(model, 64, 64, dtype).predict(theta, x)[0].double()
+    assert (
+        float((found - torch.nn.functional.gelu(x.double())).abs().max()) < within
+    )  # 30 + x rounds to 1.9e-6, 3.6e-15
 
 
 @compiled
@@ -265,4 +268,4 @@ def test_a_step_works_in_the_memory_it_states():
     small, large = (on_grid(SMALL, 32, 32, samples=n) for n in (2, 8))
     fields = 2 * SMALL.layers * 16 + 1  # activations, slopes or cotangents, spectra
     assert 6 * fields * 32**2 * 8 < large.bytes - small.bytes < 1.3 * 6 * fields * 32**2 * 8
-    assert SMALL.memory(2, 32, 32, 8, products=True) == 2 * SMALL.memory(2, 32, 32, 8) > small.bytes
+    assert SMALL.memory(2, 32, 32, 8) > small.bytes
