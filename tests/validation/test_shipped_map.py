@@ -67,3 +67,15 @@ def test_thresholds_are_within_a_factor_of_two_of_table_5(computed: pd.DataFrame
     train, test = Thresholds(train=Threshold(), test=Threshold()).of(computed)
     print(f"\nthresholds: train {train:.4g} (published 0.0038), test {test:.4g} (published 0.434)")
     assert 0.5 < train / 0.0038 < 2 and 0.5 < test / 0.434 < 2
+
+
+def test_fno_cells_of_published_size_are_within_a_quarter_of_the_published_values() -> None:
+    """Theirs are means of five seeds."""
+    name = "fno/poisson_2d/adam"
+    ours, theirs = (
+        sciml_backend.read(name, source=source).groupby(["x", "y"])[["train_loss", "test_error"]].mean()
+        for source in ("computed", "published")
+    )
+    ratios = (ours / theirs).dropna()
+    print("\n", ratios.round(2))
+    assert len(ratios) and ratios.stack().between(0.75, 1.25).all()
