@@ -24,7 +24,8 @@ LINES = {"train": ("#111111", "solid"), "test": ("#111111", "4px,3px")}
 """Colour and dash of the two boundaries."""
 
 MOST_TICKS = 8
-"""Of a longer axis every other value is written."""
+MOST_CHARACTERS = 44
+"""Of an axis with more values, or (along x) with longer ones, every other is written."""
 
 
 def label_map(
@@ -51,7 +52,7 @@ def label_map(
     layout = figure_layout(
         height=height,
         margin={"l": 66, "r": 4, "t": 4, "b": 50, "autoexpand": False},
-        xaxis=_small(axis(xs, x_title)),
+        xaxis=_small(axis(xs, x_title), room=MOST_CHARACTERS),
         yaxis=_small(axis(ys, y_title)),
         showlegend=False,
         hovermode="closest",
@@ -81,8 +82,8 @@ def _heat(labels: NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def _small(found: dict[str, Any]) -> dict[str, Any]:
-    step = 1 + (len(found["tickvals"]) > MOST_TICKS)
+def _small(found: dict[str, Any], *, room: float = np.inf) -> dict[str, Any]:
+    step = 1 + (len(found["tickvals"]) > MOST_TICKS or sum(len(text) + 1 for text in found["ticktext"]) > room)
     ticks = {name: found[name][::step] for name in ("tickvals", "ticktext")}
     title = found["title"] | {"font": {"size": 12}}
     return found | ticks | {"title": title, "tickfont": {"size": 10}, "tickangle": 0}

@@ -61,6 +61,9 @@ def test_long_axes_have_every_other_tick():
     cells = labelled(complete(grid), CUT)
     layout = label_map(cells).layout
     assert layout.xaxis.ticktext == ("1", "3", "5", "7", "9", "11") and layout.yaxis.ticktext == ("1", "2")
+    grid = grid[grid["x"] <= 8].assign(x=lambda g: 1000.5 * g["x"])  # eight long ones
+    layout = label_map(labelled(complete(grid), CUT)).layout
+    assert layout.xaxis.ticktext == ("1000.5", "3001.5", "5002.5", "7003.5")
 
 
 @pytest.fixture
