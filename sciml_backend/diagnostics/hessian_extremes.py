@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from sciml_backend.diagnostic import Finding, OfTheLoss, affordable_steps, hessian_at, to_numpy
+from sciml_backend.diagnostic import DOUBLE_UP_TO, Finding, OfTheLoss, affordable_steps, hessian_at, to_numpy
 from sciml_backend.linalg.hutchinson import trace
 from sciml_backend.linalg.lanczos import lanczos
 from sciml_backend.linalg.probes import gaussian, rademacher
@@ -31,13 +31,14 @@ class HessianExtremes(OfTheLoss):
     """Sharpness: the largest and the smallest eigenvalue of the loss's Hessian, and its trace.
 
     Each eigenvalue comes with a residual norm: a true eigenvalue lies that near. The trace comes with its standard
-    error. ``eigenvalues`` (k,) and ``eigenvectors`` (k, P) are the largest in magnitude.
+    error. ``eigenvalues`` (k,) are the largest in magnitude, and ``eigenvectors`` (k, P) theirs; of networks with more
+    than 100,000 parameters these would fill the store and are not kept.
     """
 
     label: ClassVar[str] = "Sharpness"
     at: str = setting("final", "which weights are measured: initial (before training) or final (after it)")
     steps: int = setting(80, "Lanczos steps, at most; more make the eigenvalues more exact")
-    vectors: int = setting(2, "eigenvectors that are kept, of the eigenvalues largest in magnitude")
+    vectors: int = setting(2, "eigenvalues largest in magnitude that are kept, with their eigenvectors")
     samples: int = setting(10, "random vectors for the part of the trace outside the Krylov space")
     seed: int = setting(0, "seed of the random vectors")
 
@@ -68,5 +69,7 @@ class HessianExtremes(OfTheLoss):
             "trace": float(values[: last + 1].sum()) + rest.value,
             "trace_error": rest.standard_error,
         }
-        vectors = krylov.ritz_vectors(leading)[0]
-        return Finding(numbers, {"eigenvalues": to_numpy(values[leading[0]]), "eigenvectors": to_numpy(vectors)})
+        arrays = {"eigenvalues": to_numpy(values[leading[0]])}
+        if theta.numel() <= DOUBLE_UP_TO:
+            arrays["eigenvectors"] = to_numpy(krylov.ritz_vectors(leading)[0])
+        return Finding(numbers, arrays)
