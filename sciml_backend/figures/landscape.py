@@ -50,7 +50,7 @@ def landscape(
         "bgcolor": CLEAR,
         "aspectmode": "manual",
         "aspectratio": {"x": 1, "y": 1, "z": 0.8},
-        "camera": {"eye": {"x": 1.4, "y": 1.4, "z": 0.9}},
+        "camera": {"eye": {"x": 1.4, "y": 1.4, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.15}},  # else ticks are cut
     }
     layout = figure_layout(height=height, scene=scene, uirevision="landscape", showlegend=False)
     return figure([surface, _centre(a, b, heights)], layout)
