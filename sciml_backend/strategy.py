@@ -307,6 +307,11 @@ class Outer(Strategy[OuterState[C]], Generic[C]):
     def largest_batch(self) -> int:
         return self.inner.largest_batch
 
+    @property
+    def expected_of_a_stage(self) -> int:
+        """About how many iterations a stage takes."""
+        return min(self.inner.expected_iterations, self.stage_iterations or self.inner.expected_iterations)
+
     @abstractmethod
     def context(self, objective: Posable, theta: Tensor) -> C:
         """The context of every row's first stage."""

@@ -41,7 +41,8 @@ def seconds(name: MapName, data: int) -> tuple[float, int]:
         name, coefficients={problem.axis.name: [middle]}, data=[data], seeds=range(grouping.rows(name.family, data))
     )
     objective, theta, schedule = sweep.objective_of(specs), sweep.initial_weights(specs), sweep.schedule_of(specs[0])
-    stored = mean_iterations(name) if len(schedule) == 1 else None
+    ends = len(schedule) == 1 and not schedule[0].as_published
+    stored = mean_iterations(name) if ends else None
     total, iterations = 0.0, 0.0
     for strategy in schedule:
         state = strategy.init(objective, theta)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sciml_backend.linalg.row_wise import Integers
 from sciml_backend.run import BadRequest, setting
-from sciml_backend.strategy import STAGE, STAGE_ITERATIONS, Outer, Posable, State, Strategy, part
+from sciml_backend.strategy import STAGE, Outer, Posable, State, Strategy, part
 
 EQUATION = ("residual", "physics")
 """What losses call the equation's own term."""
@@ -63,7 +63,7 @@ class ALM(Outer[Multipliers]):
 
     @property
     def expected_iterations(self) -> int:
-        return self.iterations * STAGE_ITERATIONS
+        return self.iterations * self.expected_of_a_stage
 
     def context(self, objective: Posable, theta: Tensor) -> Multipliers:
         residuals = objective.residuals(theta)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sciml_backend.linalg.row_wise import Floats, Integers
 from sciml_backend.run import setting
-from sciml_backend.strategy import STAGE, STAGE_ITERATIONS, Outer, Posable, State, Strategy, part
+from sciml_backend.strategy import STAGE, Outer, Posable, State, Strategy, part
 
 
 @dataclass
@@ -41,7 +41,7 @@ class CL(Outer[Lesson]):
     @property
     def expected_iterations(self) -> int:
         """At the middle of the axis."""
-        return self.lessons * STAGE_ITERATIONS // 2
+        return self.lessons * self.expected_of_a_stage // 2
 
     def context(self, objective: Posable, theta: Tensor) -> Lesson:
         hard = objective.difficulty

@@ -19,7 +19,7 @@ from sciml_backend.linalg.row_wise import Floats, Integers, dots, moved, norms, 
 from sciml_backend.linalg.strong_wolfe import Found, strong_wolfe
 from sciml_backend.linalg.two_loop import TwoLoopPairs
 from sciml_backend.run import Status, setting
-from sciml_backend.strategy import Minimisable, State, Step, Strategy
+from sciml_backend.strategy import STAGE_ITERATIONS, Minimisable, State, Step, Strategy
 
 LEAST_CURVATURE = 1e-10
 """A pair is kept where y.s exceeds this, as in torch."""
@@ -76,6 +76,12 @@ class LBFGS(Strategy[LBFGSState]):
     def vectors(self) -> int:
         """All pairs, twice while rows are compacted, and the points and gradients that a line search tried."""
         return 4 * self.history + 2 * self.epoch_evaluations + 12
+
+    @property
+    def expected_iterations(self) -> int:
+        """One long epoch is ended by a tolerance."""
+        usual = STAGE_ITERATIONS if self.max_epochs == 1 else super().expected_iterations
+        return min(usual, self.max_epochs * self.epoch_iterations)
 
     def init(self, objective: Minimisable, theta: Tensor) -> LBFGSState:
         """The state at theta (B, P); evaluates the objective once."""

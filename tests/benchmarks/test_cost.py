@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sciml_backend import catalog
+from sciml_backend import catalog, sweep
 from sciml_backend.benchmarks.cost import cost, write
 from sciml_backend.run import BadRequest, MapName
 
@@ -20,6 +20,19 @@ def test_steps_are_the_published_ones_where_a_family_takes_these(tmp_path, monke
     monkeypatch.setenv("ATLAS_DATA", str(tmp_path))
     monkeypatch.setattr("sciml_backend.benchmarks.cost.LONGEST", 0.0)
     assert cost(MapName("fno", "poisson_2d", "adam", "coarse"))["iterations"] == 2400  # of 1,024, its map's largest set
+
+
+def test_iterations_are_expected_by_the_settings_of_a_strategy() -> None:
+    def expected(name: str, coefficient: str, data: int) -> int:
+        (spec,) = sweep.plan(MapName.parse(name), coefficients={coefficient: [4.0]}, data=[data])
+        return sum(strategy.expected_iterations for strategy in sweep.schedule_of(spec))
+
+    assert expected("pinn/convection/lbfgs", "beta", 100) == 4000  # mean of the stored runs: 3,611
+    assert expected("node/pendulum/lbfgs", "inv_b", 100) == 500  # one epoch
+    assert expected("pino/darcy/lbfgs@coarse", "r", 20) == 50 * 20
+    assert expected("pino/darcy/alm@coarse", "r", 20) == 40 * 50
+    assert expected("pino/darcy/cl@coarse", "r", 20) == 9 * 200 // 2  # at the middle of the axis
+    assert expected("pinn/convection/alm", "beta", 100) == 50 * 500
 
 
 def test_what_is_measured_joins_what_is_known(tmp_path, monkeypatch) -> None:
