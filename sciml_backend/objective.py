@@ -216,9 +216,7 @@ def product_by_gradients(exact: Objective, theta: Tensor) -> Callable[[Tensor], 
     base = exact.value_and_gradient(there)[1]
 
     def product(v: Tensor) -> Tensor:
-        direction = v.double()
-        size = dots(direction, direction).sqrt()[:, None].to(direction)
-        step = DIFFERENCE / torch.where(size > 0, size, 1.0)
+        direction, step = _toward(v, DIFFERENCE)
         ahead = exact.value_and_gradient(there + step * direction)[1]
         return ((ahead - base) / step).to(theta.dtype)
 
@@ -235,13 +233,18 @@ def product_by_central_gradients(exact: Objective, theta: Tensor) -> Callable[[T
     there = theta.detach().double()
 
     def product(v: Tensor) -> Tensor:
-        direction = v.double()
-        size = dots(direction, direction).sqrt()[:, None].to(direction)
-        step = CENTRAL / torch.where(size > 0, size, 1.0)
+        direction, step = _toward(v, CENTRAL)
         ahead, behind = (exact.value_and_gradient(there + sign * step * direction)[1] for sign in (1, -1))
         return ((ahead - behind) / (2 * step)).to(theta.dtype)
 
     return product
+
+
+def _toward(v: Tensor, distance: float) -> tuple[Tensor, Tensor]:
+    """v (B, P) in float64, and how much of it (B, 1) is so far."""
+    direction = v.double()
+    size = dots(direction, direction).sqrt()[:, None].to(direction)
+    return direction, distance / torch.where(size > 0, size, 1.0)
 
 
 def dense_hessian(exact: Objective, theta: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ class Families(Command):
             for name, shares in zip(seen, result["carry_over"].values(), strict=True)
         ]
         columns = ("map", "I", "II", "III", "IV", "largest", "largest_error", "of_means", "n_seeds", "lines", "filled")
-        steps = f"largest step of {result['metric']} along {result['along']}, in ranges per {result['per']}"
+        per = result["per"].removesuffix("s")
+        steps = f"largest step of {result['metric']} along {result['along']}, in ranges per {per}"
         kept = f"cells of the map in each column that keep their regime, carried by {result['carried']}"
         parts = [f"shares of the regimes, and {steps}", table(rows, columns)]
         return "\n".join([*parts, f"\n{kept}", table(matrix, ("thresholds of", *numbers))])
