@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from sciml_backend import __version__, catalog
+from sciml_backend import __version__, catalog, costs
 from sciml_backend.engine import provenance
 from sciml_backend.family import FAMILIES, Axes, Family
 from sciml_backend.kernels import build
@@ -51,7 +51,7 @@ def record() -> dict[str, Any]:
             | {"plugin": catalog.plugin_of(name, strategy)}
             for family, name, strategy in catalog.trainings()
         ],
-        "cost": _costs(),
+        "cost": costs.recorded(),
     }
 
 
@@ -134,17 +134,6 @@ def _template(name: MapName, problem: Problem) -> dict[str, Any]:
     axes = axes_of(name)
     (run,) = plan(name, coefficients={problem.axis.name: axes.x[:1]}, data=axes.y[:1])
     return run.to_json()
-
-
-def _costs() -> dict[str, Any]:
-    """Cost models of the maps that `python -m sciml_backend bench cost` measured."""
-    from sciml_backend import paths
-
-    path = paths.results() / "costs.json"
-    if not path.exists():
-        return {}
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
 
 
 def main(argv: list[str]) -> int:

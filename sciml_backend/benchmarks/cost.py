@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from sciml_backend import catalog, grouping, paths, sweep
+from sciml_backend import catalog, costs, grouping, paths, sweep
 from sciml_backend.engine import provenance
 from sciml_backend.objective import Objective
 from sciml_backend.plan import axes_of
@@ -96,8 +96,8 @@ def write(names: Sequence[MapName] = (), path: Path | None = None) -> dict[str, 
     for name in names or _all_maps():
         with nullcontext() if names else suppress(BadRequest):
             found[str(name)] = cost(name)
-    target = path or paths.results() / "costs.json"
-    known = json.loads(target.read_text()) if target.exists() else {}
+    target = path or costs.file()
+    known = costs.recorded(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(dict(sorted((known | found).items())), indent=1) + "\n")
     return found

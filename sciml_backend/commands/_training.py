@@ -1,30 +1,47 @@
-"""Training with a bar on standard error."""
+"""Training, with its progress on standard error."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sciml_backend.command import say
+
 
 @contextmanager
 def progress_bar(total: int, name: str, *, initial: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """A bar on standard error where that is a terminal: a function of the runs that ended and a remark."""
+    """A function of the runs that ended and a remark: a bar on a terminal, else a line whenever runs ended."""
     try:
         from tqdm import tqdm
     except ImportError:  # computing needs torch, numpy, scipy, pandas and pyarrow alone
-        yield lambda done, remark: None
+        tqdm = None
+    if tqdm is None or not sys.stderr.isatty():
+        yield _lines(total, name, initial)
         return
-    with tqdm(total=total, initial=initial, unit="run", desc=name, disable=None) as bar:
+    with tqdm(total=total, initial=initial, unit="run", desc=name) as bar:
 
         def show(done: int, remark: str) -> None:
             bar.set_postfix_str(remark, refresh=False)
             bar.update(initial + done - bar.n)
 
         yield show
+
+
+def _lines(total: int, name: str, initial: int) -> Callable[[int, str], None]:
+    said = 0
+
+    def show(done: int, remark: str) -> None:
+        nonlocal said
+        if done > said:
+            say(f"{name}: {initial + done} of {total} runs")
+            said = done
+
+    return show
 
 
 def train(specs: Sequence[Any], args: argparse.Namespace, folder: Path) -> list[Any]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from sciml_backend import paths
 from sciml_backend.arguments import add_runs, add_work, out_folder, plan
-from sciml_backend.command import Command
+from sciml_backend.command import Command, say
 from sciml_backend.commands._training import progress_bar
+from sciml_backend.costs import core_hours
 from sciml_backend.run import BadRequest, RunRecord, RunSpec
 
 Work = tuple[list[RunSpec], str, int, bool]
@@ -29,7 +30,7 @@ class Sweep(Command):
         add_runs(parser, many=True)
         add_work(parser)
         parser.add_argument("--workers", type=int, default=1, help="processes that train side by side (default 1)")
-
+        parser.add_argument("--dry-run", action="store_true", help="say what is missing and its cost; train nothing")
         parser.add_argument(
             "--no-weights", action="store_true", help="do not keep weights; a diagnostic then trains its run anew"
         )
@@ -45,30 +46,41 @@ class Sweep(Command):
         folder = out_folder(args.out / Path(str(specs[0].map)) if args.out else paths.spool_new())
         known = spool.existing_cells(*([folder] if args.out else []))
         missing = [s for s in specs if s.cell_id not in known]
+        result: dict[str, Any] = {
+            "map": str(specs[0].map),
+            "runs": len(specs),
+            "existed": len(specs) - len(missing),
+            "core_hours": core_hours(missing),
+        }
+        if args.dry_run:
+            return result
+        say(self._plan(result))
         axis = catalog.problem(specs[0].problem).axis.name
         cut = batches(missing, device=args.device)
         work = [(batch, args.device, args.threads, not args.no_weights) for batch in cut]
         counts: Counter[str] = Counter()
-        with progress_bar(len(specs), str(specs[0].map), initial=len(specs) - len(missing)) as bar:
+        with progress_bar(len(specs), result["map"], initial=result["existed"]) as bar:
             for records in _trained(work, workers=args.workers):
                 spool.write_runs(records, folder, batch_id=f"sweep-{uuid.uuid4().hex}", axis=axis)
                 counts.update(r.status.name.lower() for r in records)
-                bar(sum(counts.values()), "")
-        return {
-            "map": str(specs[0].map),
-            "runs": len(specs),
-            "existed": len(specs) - len(missing),
-            "trained": sum(counts.values()),
-            "statuses": dict(counts),
-            "folder": str(folder),
-        }
+                bar(counts.total(), "")
+        return result | {"trained": counts.total(), "statuses": dict(counts), "folder": str(folder)}
 
     def text(self, result: Any) -> str:
+        if "trained" not in result:
+            return self._plan(result)
         statuses = ", ".join(f"{n} {s}" for s, n in result["statuses"].items()) or "none"
         return (
             f"{result['map']}: {result['runs']} runs, {result['existed']} existed, {result['trained']} trained "
             f"({statuses}) into {result['folder']}"
         )
+
+    @staticmethod
+    def _plan(result: dict[str, Any]) -> str:
+        """What will be trained and what it costs, as far as that was measured."""
+        missing, hours = result["runs"] - result["existed"], result["core_hours"]
+        cost = f"some {hours:.2g} core-hours by costs.json" if hours is not None else "never timed (bench cost does it)"
+        return f"{result['map']}: {result['runs']} runs, {missing} to train" + (f", {cost}." if missing else ".")
 
 
 def _train(work: Work) -> list[RunRecord]:

@@ -68,8 +68,11 @@ def test_several_seeds_are_one_batch(atlas: Any) -> None:
 
 def test_a_sweep_resumes_and_its_map_has_regimes(atlas: Any, tmp_path: Path) -> None:
     words = ["sweep", MAP, "--set", "beta=5,10,30", "--data", "100,200", "--seeds", "0", *SMALL, "--json"]
-    first = ok(atlas(*words, "--workers", "2"))
+    done = atlas(*words, "--workers", "2")
+    first, lines = ok(done), done.stderr.splitlines()
     assert (first["runs"], first["existed"], first["trained"]) == (6, 0, 6)
+    assert lines[0] == f"{first['map']}: 6 runs, 6 to train, never timed (bench cost does it)."
+    assert lines[-1] == f"{first['map']}: 6 of 6 runs"
     second = ok(atlas(*words))
     assert (second["existed"], second["trained"]) == (6, 0)
     out = tmp_path / "out.csv"
@@ -77,6 +80,17 @@ def test_a_sweep_resumes_and_its_map_has_regimes(atlas: Any, tmp_path: Path) -> 
     found = ok(atlas("regimes", first["map"], "--json"))
     assert set(found["thresholds"]) == {"train", "test"} and len(found["cells"]) == 6
     assert set(found["cells"][0]) == {"x", "y", "train", "test", "seeds", "label"}
+
+
+def test_a_sweep_says_in_advance_what_it_costs(atlas: Any, tmp_path: Path) -> None:
+    costs = tmp_path / "results" / "costs.json"
+    costs.parent.mkdir()
+    costs.write_text(json.dumps({MAP: {"seconds_fixed": 100, "seconds_per_point": 0.5, "iterations": 9}}))
+    words = ["sweep", MAP, "--set", "beta=5,10,30", "--data", "100,1000", "--dry-run"]
+    found = ok(atlas(*words, "--json"))
+    assert found == {"map": MAP, "runs": 6, "existed": 0, "core_hours": 3 * (200 + 550) / 3600}
+    assert atlas(*words).stdout == f"{MAP}: 6 runs, 6 to train, some 0.62 core-hours by costs.json.\n"
+    assert [p.name for p in costs.parent.iterdir()] == [costs.name]
 
 
 def test_a_map_that_is_not_full_is_labelled_as_its_page_labels_it(atlas: Any) -> None:
