@@ -128,17 +128,16 @@ def crossing(values: Floats, threshold: float) -> tuple[float, Place]:
 
 def first_rise(values: Floats, threshold: float) -> tuple[int, Place]:
     """The last cell before values (n,) first rise above the threshold to their next cell; −1 unless INSIDE."""
-    known = np.flatnonzero(np.isfinite(values))
-    if not (known.size and np.isfinite(threshold)):
+    if not np.isfinite(threshold):
         return -1, Place.UNKNOWN
-    low = values[known] <= threshold
-    rises = np.flatnonzero(low[:-1] & ~low[1:])
-    if rises.size:
-        before, after = known[rises[0] : rises[0] + 2]
-        return (int(before), Place.INSIDE) if after - before == 1 else (-1, Place.UNKNOWN)
-    if low[-1]:
-        return -1, Place.BEYOND if known[-1] == len(values) - 1 else Place.UNKNOWN
-    return -1, Place.BEFORE if known[0] == 0 else Place.UNKNOWN
+    known, low = np.isfinite(values), values <= threshold
+    may_rise = np.flatnonzero((low | ~known)[:-1] & ~low[1:])  # what is missing may be low or high
+    if may_rise.size:
+        before = int(may_rise[0])
+        return (before, Place.INSIDE) if known[before : before + 2].all() else (-1, Place.UNKNOWN)
+    if not known[-1]:
+        return -1, Place.UNKNOWN
+    return -1, Place.BEYOND if low[-1] else Place.BEFORE
 
 
 def _places(
