@@ -1,34 +1,51 @@
 """What arXiv:2605.29153 claims of model families, judged by maps computed here: C01 and C02 of its section 2.2.
 
-A family is judged by its map of the problem that Fig. 1 shows, by that map's own thresholds (f = 0.30). A transition is
-the largest step of the mean test error across its threshold from one coefficient to the next, as a share of its range
-(p5 to p95): ``Sharpness.of_means`` of ``regimes.transition``. A map decides once its columns and rows are filled and it
-has four of each: a coarser grid makes every step larger, but fewer cells than that make no map.
+A family is judged by the map that Fig. 1 shows of it (FNO by its other problem, too), cut with that map's own
+thresholds (f = 0.30). A transition is the largest step of the mean test error across its threshold from one coefficient
+to the next, as a share of the map's range (p5 to p95): ``Sharpness.of_means`` where no row is empty.
+
+A coarser grid makes every step larger and a regime of few cells vanish. So the published map, cut to the columns and
+rows that are planned here, is measured in the same way beside ours, and a map decides once its plan is filled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from sciml_backend.regimes.cells import axes
 from sciml_backend.regimes.claims import RESAMPLES, Claim, Finding, Grid, judge, unseen
-from sciml_backend.regimes.footing import FULL
+from sciml_backend.regimes.footing import FULL, counted
+from sciml_backend.regimes.presets import FIGURE_1
 from sciml_backend.regimes.seeds import seed_means
 from sciml_backend.regimes.thresholds import Thresholds
 from sciml_backend.regimes.transition import rises
+from sciml_backend.run import MapName
 
-PROBLEMS = {"pinn": "convection", "fno": "poisson_2d", "pino": "darcy", "node": "pendulum", "pinode": "pendulum"}
-"""The problem on which Fig. 1 shows each family."""
+MAPS = {
+    **{family.upper(): name for family, name in FIGURE_1.items()},
+    "FNO on 2D Poisson": MapName("fno", "poisson_2d", "adam"),
+}
+"""The maps that are judged, by what they are called in a claim."""
 
-LABELS = {family: family.upper() for family in PROBLEMS}
 LEAST_SHARE = 3.0
 """The percentage of a map's cells that makes a regime present (``data/published/claims.csv``)."""
-LEAST_LINES = 4
-"""The columns, and rows, that a map must have."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is stored of a map: its runs, those published of the same set-up or a finer one, and its planned axes.
+
+    Runs have columns x, y, seed, status, train_loss and test_error.
+    """
+
+    name: str
+    runs: pd.DataFrame
+    published: pd.DataFrame
+    xs: Sequence[float]
+    ys: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -62,7 +79,7 @@ class FamilyMap:
 
 @dataclass(frozen=True)
 class FamilyMaps:
-    """The maps by family."""
+    """Maps by the names of ``MAPS``."""
 
     of: Mapping[str, FamilyMap]
 
@@ -71,56 +88,71 @@ class FamilyMaps:
         return FamilyMaps({name: replace(found, grid=found.grid.resampled(rng)) for name, found in self.of.items()})
 
 
-def judged_families(runs: Mapping[str, pd.DataFrame], *, resamples: int = RESAMPLES) -> list[Finding]:
-    """Judge both claims by each family's runs (x, y, seed, status, train_loss, test_error), by the family's name."""
-    missing = {family: words for family in PROBLEMS if (words := _missing(family, runs.get(family)))}
-    maps = {family: FamilyMap.of(runs[family]) for family in PROBLEMS if family not in missing}
-    return [_judged(claim, maps, missing, resamples) for claim in CLAIMS]
+def judged_families(stored: Mapping[str, Stored], *, resamples: int = RESAMPLES) -> list[Finding]:
+    """Judge both claims by what is stored of each map, by the names of ``MAPS``."""
+    missing = {label: words for label in MAPS if (words := _missing(label, stored.get(label)))}
+    maps = {label: FamilyMap.of(found.runs) for label, found in stored.items() if label not in missing}
+    published = {label: FamilyMap.of(runs) for label, found in stored.items() if len(runs := _as_planned(found))}
+    return [
+        replace(_judged(claim, maps, missing, resamples), published=_measured(claim, published)) for claim in CLAIMS
+    ]
 
 
 def _judged(
     claim: Claim[FamilyMaps], maps: Mapping[str, FamilyMap], missing: Mapping[str, str], resamples: int
 ) -> Finding:
-    if lacking := [missing[family] for family in claim.needs if family in missing]:
+    if lacking := [missing[label] for label in claim.needs if label in missing]:
         return unseen(claim, lacking)
-    return judge(claim, FamilyMaps({family: maps[family] for family in claim.needs}), resamples=resamples)
+    return judge(claim, FamilyMaps({label: maps[label] for label in claim.needs}), resamples=resamples)
 
 
-def _missing(family: str, runs: pd.DataFrame | None) -> str:
-    """What a family's map lacks, in words; empty when it is full."""
-    name = f"{family}/{PROBLEMS[family]}"
-    if runs is None or runs.empty:
-        return name
-    means = seed_means(runs)
-    xs, ys = axes(means)
-    n_filled = int(means["train_loss"].notna().sum())
-    if n_filled < FULL * len(xs) * len(ys):
-        return f"{name} ({n_filled} of {len(xs) * len(ys)} cells)"
-    return "" if min(len(xs), len(ys)) >= LEAST_LINES else f"{name} ({len(xs)} × {len(ys)} cells are too few)"
+def _measured(claim: Claim[FamilyMaps], maps: Mapping[str, FamilyMap]) -> float:
+    return claim.measure(FamilyMaps(maps)) if set(claim.needs) <= set(maps) else np.nan
 
 
-def _share(family: str) -> Callable[[FamilyMaps], float]:
-    return lambda maps: maps.of[family].least_share()
+def _as_planned(found: Stored) -> pd.DataFrame:
+    """The published runs on the columns and rows that are planned here."""
+    return found.published[found.published["x"].isin(found.xs) & found.published["y"].isin(found.ys)]
+
+
+def _missing(label: str, found: Stored | None) -> str:
+    """What a map lacks, in words; empty when it is full."""
+    if found is None or found.runs.empty:
+        return str(MAPS[label])
+    n_filled, n_planned = counted(seed_means(found.runs), found.xs, found.ys)
+    return f"{found.name} ({n_filled} of {n_planned} cells)" if n_filled < FULL * n_planned else ""
+
+
+def _share(label: str) -> Callable[[FamilyMaps], float]:
+    return lambda maps: maps.of[label].least_share()
 
 
 def _ahead(sharp: str, smooth: str) -> Callable[[FamilyMaps], float]:
     return lambda maps: maps.of[sharp].steepest() - maps.of[smooth].steepest()
 
 
-ORDER = (("pinn", "pino"), ("pinn", "fno"), ("pinn", "node"), ("pino", "fno"), ("pino", "node"))
+ORDER = (
+    ("PINN", "PINO"),
+    ("PINN", "FNO"),
+    ("PINN", "FNO on 2D Poisson"),
+    ("PINN", "NODE"),
+    ("PINO", "FNO"),
+    ("PINO", "FNO on 2D Poisson"),
+    ("PINO", "NODE"),
+)
 """Whose transition is claimed to be sharper than whose."""
 
 CLAIMS: tuple[Claim[FamilyMaps], ...] = (
     *(
         Claim(
-            "C01", f"{LABELS[family]} has the regimes I, II and III", "share of the rarest of them, %", (family,),
-            _share(family), LEAST_SHARE,
+            "C01", f"{label} has the regimes I, II and III", "share of the rarest of them, %", (label,),
+            _share(label), LEAST_SHARE,
         )
-        for family in PROBLEMS
+        for label in MAPS
     ),
     *(
         Claim(
-            "C02", f"{LABELS[sharp]}'s transition is sharper than {LABELS[smooth]}'s",
+            "C02", f"{sharp}'s transition is sharper than that of {smooth}",
             "difference of the largest steps of the test error, in ranges per cell", (sharp, smooth),
             _ahead(sharp, smooth), 0,
         )

@@ -5,7 +5,7 @@ The percentiles of a map that is being filled move with every cell, so what was 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -63,7 +63,7 @@ def nothing_learned(grid: pd.DataFrame) -> bool:
 def _footing(
     grid: pd.DataFrame, thresholds: Thresholds, xs: list[float], ys: list[float], published: pd.DataFrame | None
 ) -> Footing:
-    n_filled, n_planned = _counted(grid, xs, ys)
+    n_filled, n_planned = counted(grid, xs, ys)
     filled = n_filled / n_planned if n_planned else 0.0
     if filled >= FULL:
         return Footing(thresholds, filled)
@@ -76,9 +76,9 @@ def _footing(
     return Footing(thresholds, filled, f"{there}; the thresholds rest on these and will move until the map is full.")
 
 
-def _counted(grid: pd.DataFrame, xs: list[float], ys: list[float]) -> tuple[int, int]:
-    """How many of the planned cells have a value, and how many are planned."""
-    if not (xs and ys):
+def counted(grid: pd.DataFrame, xs: Sequence[float], ys: Sequence[float]) -> tuple[int, int]:
+    """How many of the planned cells have a value, and how many are planned; without a plan it is the grid itself."""
+    if not (len(xs) and len(ys)):
         xs, ys = (axis.tolist() for axis in axes(grid))
     planned = set(product(map(float, xs), map(float, ys)))
     valued = grid[np.isfinite(grid["train_loss"].to_numpy(float, na_value=np.nan))]

@@ -33,6 +33,15 @@ def paper_thresholds() -> dict[MapName, Thresholds]:
     }
 
 
+FIGURE_1 = {
+    "pinn": MapName("pinn", "convection", "lbfgs"),
+    "fno": MapName("fno", "advection_diffusion", "adam"),
+    "pino": MapName("pino", "darcy", "lbfgs"),
+    "node": MapName("node", "pendulum", "adam"),
+    "pinode": MapName("pinode", "pendulum", "lbfgs"),
+}
+"""The maps of Fig. 1 by family: FNO's problem by its colour bars, the strategies of PINO and PINODE by the text."""
+
 FIGURE_1_FRACTIONS = {
     MapName("pinn", "convection", "lbfgs"): (0.30, 0.30),
     MapName("pino", "darcy", "lbfgs"): (0.46, 0.39),
@@ -58,8 +67,8 @@ LEAST_CELLS = 16
 def representatives(maps: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``queries.maps`` that stand for a family's problem, one each, in order of family and problem.
 
-    Computed maps of 16 cells or more go before published ones, and these before smaller ones; among each the one with
-    most cells, on a tie the plain variant, the strategy of Fig. 1, and the first by name.
+    Computed maps of 16 cells or more go before published ones, and these before smaller ones; among each the strategy
+    that Fig. 1 shows of the family, then the map with most cells, on a tie the plain variant and the first by name.
     """
     found = maps[maps["n_cells"] > 0]
     rank = pd.DataFrame(
@@ -68,18 +77,15 @@ def representatives(maps: pd.DataFrame) -> pd.DataFrame:
             "problem": found["problem"],
             "begun": (found["source"] == "computed") & (found["n_cells"] < LEAST_CELLS),
             "published": found["source"] != "computed",
+            "other": found["strategy"] != found["family"].map({f: name.strategy for f, name in FIGURE_1.items()}),
             "fewer": -found["n_cells"],
             "variant": found["variant"] != "",
-            "other": [MapName(*row) not in FIGURE_1_FRACTIONS for row in found[_PARTS].itertuples(index=False)],
             "name": found["name"],
         },
         index=found.index,
     )
     first = rank.sort_values(list(rank.columns)).drop_duplicates(["family", "problem"])
     return found.loc[first.index]
-
-
-_PARTS = ["family", "problem", "strategy"]
 
 
 def paper_boundaries(name: MapName) -> pd.DataFrame | None:

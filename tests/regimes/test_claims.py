@@ -80,8 +80,17 @@ def test_seeds_that_scatter_leave_a_claim_open_and_its_interval_is_of_the_stored
     cell = scattered[(scattered["x"] == 5) & (scattered["y"] == 100)]["train_loss"]
     rng = np.random.default_rng(1)
     drawn = {round(Grid.of(scattered).resampled(rng).means()[0][0, 0], 12) for _ in range(300)}
-    triples = {np.mean([a, b, c]) for a in cell for b in cell for c in cell}
-    assert len(drawn) == 10 and all(any(np.isclose(d, t, atol=1e-11) for t in triples) for d in drawn)
+    pairs = {np.mean([a, b]) for a in cell for b in cell}
+    assert len(drawn) == 6 and all(any(np.isclose(d, t, atol=1e-11) for t in pairs) for d in drawn)
+
+
+def test_drawn_means_vary_as_means_do():
+    values = np.random.default_rng(0).standard_normal((1, 200, 3))
+    grid = Grid(np.arange(200.0), np.zeros(1), values, values, np.full((1, 200), 3))
+    rng = np.random.default_rng(1)
+    drawn = np.array([grid.resampled(rng).means()[0] for _ in range(2000)])
+    expected = (values.var(-1, ddof=1) / 3).mean()
+    assert drawn.var(0).mean() == pytest.approx(expected, rel=0.02)
 
 
 def test_lost_runs_and_unequal_numbers_of_seeds_are_no_values():
