@@ -61,7 +61,14 @@ def _summary(table: pd.DataFrame) -> str:
         return f"{reading} It takes a second map to compare with."
     if (others == 1).all():
         return f"{reading} All cells keep it: these thresholds carry over exactly."
-    return f"{reading} Between different maps the median is {np.median(others):.0%}, the least {others.min():.0%}."
+    found = f"Between different maps the median is {np.median(others):.0%}, the least {others.min():.0%}."
+    return f"{reading} {found} {_UNLIKE}" if st.session_state["carried"] == "value" else f"{reading} {found}"
+
+
+_UNLIKE = (
+    "Training losses of different families are different quantities (mean squares of residuals or of one-step errors, "
+    "relative errors, entropies): by value, a threshold says something of its own family only."
+)
 
 
 _CARRIED = (

@@ -155,7 +155,10 @@ def _solution(found: Artifact, spec: RunSpec) -> None:
     _numbers({"Test error": n["test_error"], "Largest error": n["largest_error"]})
     if "floor" in n:
         _numbers({"Training loss": n["train_loss"], "of the true solution": n["floor"]})
-        st.caption("Even the true solution has a training loss: no training of this kind can be told to go below it.")
+        st.caption(
+            "Even the true solution has a training loss. What ends below it is something else than the solution, "
+            "which training prefers."
+        )
 
 
 def _spectrum(found: Artifact, spec: RunSpec) -> None:

@@ -135,6 +135,7 @@ OF_IMAGES = {
     "guessing among ten.",
     "heldout_error": "test loss: cross entropy with the true classes, the mean over the test images.",
 }
+IN_BATCHES: Settings = {"steps": 0, "batch": 128, "growth": 1.0}
 FOR_IMAGES: Settings = {"steps": 0, "batch": 64, "growth": 1.0}
 
 DRAWN: Settings = {"steps": 10_000, "batch": 32, "growth": 1.0, "schedule": "halved"}
@@ -201,7 +202,13 @@ FAMILIES = {
             objective="solutions",
             label="FNO",
             doc="Fourier neural operator, trained on solved equations (Li et al., 2021).",
-            strategy_settings={"adam": {"steps": 0, "batch": 128, "growth": 1.0, "epsilon": 1e-8 / 128**2}},
+            # Only Adam was published. The loss is a mean where the published one is a sum over 128² nodes, so what is
+            # held against its gradient is as much smaller.
+            strategy_settings={
+                "adam": {**IN_BATCHES, "epsilon": 1e-8 / 128**2},
+                "sgd": {**IN_BATCHES, "rate": 0.1},
+                "lbfgs": {"tolerance_grad": 1e-7 / 128**2, "tolerance_change": 1e-9 / 128**2},
+            },
             strategies=("adam", "sgd", "lbfgs"),
             variants={"coarse": Variant(axes=Axes((), (128, 256, 512, 1024)), model={"modes": 12}, loss={"grid": 32})},
             rows=1,
@@ -217,11 +224,14 @@ FAMILIES = {
             model_settings={"modes": 20, "width": 64, "projection": 128, "second_projection": 64},
             strategy_settings={
                 "adam": DRAWN,
-                "lbfgs": {"history": 50, "max_epochs": 500},
+                "lbfgs": {"history": 50, "max_epochs": 500},  # as released; Table 3 has a history of 100
+                # The 35,000 steps of Table 3 are the 15,000 of Adam with which the released code begins and its 40
+                # stages of 500; the constraint is the text's (the code constrains the data and minimises the residual).
                 "alm": {
-                    **ADAM_WITHIN,
+                    **{"before": "adam", **{f"before.{name}": value for name, value in DRAWN.items()}},
+                    **{**ADAM_WITHIN, "before.steps": 15_000},
                     **{"inner.steps": 500, "inner.rate": 1e-4, "inner.schedule": "cosine"},
-                    **{"iterations": 70, "growth": 1.05, "constrained": "physics"},
+                    **{"iterations": 40, "growth": 1.05, "constrained": "physics"},
                 },
                 "cl": {**ADAM_WITHIN, "lessons": 90},
                 "nncg": {
@@ -239,8 +249,9 @@ FAMILIES = {
                     strategies={
                         "adam": {"steps": 2000},
                         "lbfgs": {"max_epochs": 50},
-                        "alm": {"iterations": 40, "inner.steps": 50, "inner.rate": 1e-3},
-                        "cl": {"lessons": 9, "inner.steps": 200},
+                        # Both train as long as Adam does on the target; 1.05^40 is 1.2155^10.
+                        "alm": {"before.steps": 2000, "iterations": 10, "inner.steps": 100, "growth": 1.2155},
+                        "cl": {"lessons": 9, "stage_iterations": 200, "inner.steps": 2000},
                         "nncg": {"adam.steps": 1000, "lbfgs.max_epochs": 10},
                     },
                 )

@@ -48,6 +48,11 @@ class Loss:
         return cls(**own, weights=weights), {name: value for name, value in settings.items() if name not in ours}
 
     @property
+    def corrected(self) -> bool:
+        """Whether it mends what the published loss is wrong about; a run says so in its ``protocol``."""
+        return False
+
+    @property
     def adapted(self) -> tuple[str, ...]:
         """What is made anew while training: points, weights, both or nothing."""
         return ("weights",) if self.weighting == "adaptive" else ()

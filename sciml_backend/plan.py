@@ -68,6 +68,7 @@ def plan(
     own_settings = _checked_settings(family, name.strategy, problem, asked)
     model_settings = _model_settings(family, problem, {**said.model, **(model or {})}, own_settings)
     _check_phases(family, name.strategy, problem, model_settings, own_settings)
+    corrected = dtype == "float64" or loss_of(family, problem, own_settings)[0].corrected
     plugin = catalog.plugin_of(name.problem, name.strategy)
     for seed in (*seeds, data_seed):
         if not 0 <= seed < 2**31:
@@ -87,7 +88,7 @@ def plan(
                     seed=int(seed),
                     data_seed=data_seed,
                     dtype=dtype,
-                    protocol="published" if dtype == "float32" else "corrected",
+                    protocol="corrected" if corrected else "published",
                     model=model_settings,
                     settings=own_settings,
                     plugin=plugin,

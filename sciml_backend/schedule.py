@@ -1,8 +1,9 @@
 """Schedules: the phases of a named strategy and the strategies within it, as data.
 
 A strategy's settings are its own, those of the strategies it holds (``inner.max_epochs``; ``inner`` itself is the
-identifier of the one that is held) and those of the phases before it (``adam.steps``). What is ``usual`` where a
-schedule is used takes the place of the defaults.
+identifier of the one that is held) and those of the phases before it (``adam.steps``). Any may follow another one:
+``before`` is its identifier, ``before.steps`` a setting of it. What is ``usual`` where a schedule is used takes the
+place of the defaults.
 """
 
 from __future__ import annotations
@@ -15,10 +16,21 @@ from sciml_backend import catalog
 from sciml_backend.run import BadRequest, Known, Setting
 from sciml_backend.strategy import Part, Strategy
 
+BEFORE = "before"
+"""The setting that names the strategy of the first phase."""
+NONE = Known("none", "the strategy that trains before it, such as adam; none for none")
+
 
 def settings_of(identifier: str, given: Mapping[str, Setting] | None = None) -> dict[str, Known]:
-    """Every setting of a strategy by name; which ones there are may depend on what is ``given``."""
-    given, cls = given or {}, catalog.entry("strategies", identifier).cls
+    """Every setting of a schedule by name; which ones there are may depend on what is ``given``."""
+    given = given or {}
+    found = _of_strategy(identifier, given) | {BEFORE: NONE}
+    return found | (_within(BEFORE, earlier, given) if (earlier := _earlier(given)) else {})
+
+
+def _of_strategy(identifier: str, given: Mapping[str, Setting]) -> dict[str, Known]:
+    """The settings of a strategy and the phases that belong to it."""
+    cls = catalog.entry("strategies", identifier).cls
     known = {
         f.name: Known(f.default, str(f.metadata.get("doc", "")))
         for f in fields(cls)
@@ -66,10 +78,18 @@ def build(identifier: str, settings: Mapping[str, Setting] | None = None) -> lis
     for name in settings:
         if name not in known:
             raise BadRequest(f"{identifier} has no setting {name!r}; it has {', '.join(known)}.")
-    own: dict[str, Any] = {name: value for name, value in settings.items() if "." not in name}
+    own: dict[str, Any] = {name: value for name, value in settings.items() if "." not in name and name != BEFORE}
     for name, (held, _) in _held(cls).items():
         own[name] = _one(name, _chosen(name, held, settings), settings)
-    return [*(_one(p.identifier, p, settings) for p in cls.before), cls(**own)]
+    phases = [(BEFORE, earlier)] if (earlier := _earlier(settings)) else []
+    phases += [(before.identifier, before) for before in cls.before]
+    return [*(_one(*phase, settings) for phase in phases), cls(**own)]
+
+
+def _earlier(given: Mapping[str, Setting]) -> Part | None:
+    """The phase that goes before all others, if one is asked for."""
+    asked = str(given.get(BEFORE, NONE.default))
+    return Part(asked, {}) if asked != NONE.default else None
 
 
 def _held(cls: type) -> dict[str, tuple[Part, str]]:
@@ -89,7 +109,7 @@ def _below(name: str, given: Mapping[str, Setting]) -> dict[str, Setting]:
 
 def _within(name: str, held: Part, given: Mapping[str, Setting]) -> dict[str, Known]:
     held, own = _chosen(name, held, given), _below(name, given)
-    found = settings_of(held.identifier, {**held.settings, **own})
+    found = _of_strategy(held.identifier, {**held.settings, **own})
     return {f"{name}.{key}": Known(held.settings.get(key, known.default), known.doc) for key, known in found.items()}
 
 

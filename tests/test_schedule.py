@@ -34,7 +34,39 @@ def test_another_strategy_within_brings_its_own_settings():
         build("alm", {**settings, "inner.history": 7})
 
 
-@pytest.mark.parametrize("settings", [{"inner.history": 7}, {"inner": "adam", "inner.rate": 0.01}, {"growth": 1.5}])
+def test_another_strategy_may_train_before():
+    adam, lbfgs = build("lbfgs", {"before": "adam", "before.steps": 7, "history": 5})
+    assert isinstance(adam, Adam) and adam.steps == 7 and isinstance(lbfgs, LBFGS) and lbfgs.history == 5
+    assert len(build("lbfgs", {"before": "none"})) == 1 and len(build("nncg", {"before": "sgd"})) == 4
+    assert "before.rate" in settings_of("alm", {"before": "adam"}) and "before.rate" not in settings_of("alm")
+    for settings, words in (
+        ({"before": "nncg"}, "before is one strategy, and nncg has phases before it"),
+        ({"before": "noone"}, "no strategy 'noone'"),
+        ({"before.steps": 7}, "no setting 'before.steps'"),
+        ({"before": "adam", "before.before": "sgd"}, "no setting 'before.before'"),
+        ({"inner.before": "sgd"}, "no setting 'inner.before'"),
+    ):
+        with pytest.raises(BadRequest, match=words):
+            build("alm", settings)
+
+
+def test_a_family_may_have_one_train_before_and_whoever_asks_may_drop_it():
+    (plain,) = plan(MapName.parse("pino/darcy/alm@coarse"), coefficients={"r": [2.0]}, data=[20])
+    before, alm = sweep.schedule_of(plain)
+    assert isinstance(before, Adam) and before.steps == 2000 and before.batch == 32 and alm.inner.steps == 100
+    (alone,) = plan(MapName.parse("pino/darcy/alm@coarse,before=none"), coefficients={"r": [2.0]}, data=[20])
+    assert len(sweep.schedule_of(alone)) == 1 and alone.cell_id != plain.cell_id
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"inner.history": 7},
+        {"inner": "adam", "inner.rate": 0.01},
+        {"growth": 1.5},
+        {"before": "adam", "before.steps": 9},
+    ],
+)
 def test_a_maps_name_brings_its_settings_back(settings):
     spec, *_ = plan(MapName.parse("pinn/convection/alm"), data=[100], settings=settings)
     assert dict(spec.settings) == settings

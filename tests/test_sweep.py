@@ -91,6 +91,19 @@ def test_an_entrys_own_error_is_a_failed_run_and_not_the_end_of_the_sweep(monkey
     assert records[0].reason == "ArithmeticError: The splitting did not settle." and records[0].train_loss is None
 
 
+def test_a_run_says_whether_its_numbers_are_those_of_the_published_protocol() -> None:
+    said = {
+        variant: sweep.plan(MapName("pino", "darcy", "adam", variant), coefficients={"r": [2.0]}, data=[5])[0].protocol
+        for variant in ("", "coarse", "coarse,residual=corrected", "float64,coarse")
+    }
+    assert said == {
+        "": "published",
+        "coarse": "published",
+        "coarse,residual=corrected": "corrected",
+        "float64,coarse": "corrected",
+    }
+
+
 def test_a_run_is_not_computed_by_another_version_of_its_plugin() -> None:
     (spec,) = plan(**TINY)
     with pytest.raises(BadRequest, match="version 0123 of its plugin and none is loaded"):

@@ -57,8 +57,11 @@ class Families(Command):
             {
                 "map": name,
                 **{numeral: _percent(share) for numeral, share in row["shares"].items()},
-                **{key: row[key] for key in ("largest", "largest_error", "of_means", "n_seeds")},
-                "lines": f"{row['n_crossing']} of {row['n_lines']}",
+                "of seeds": row["largest"],
+                "±": row["largest_error"],
+                "seeds": row["n_seeds"],
+                "of their means": row["of_means"],
+                "lines with one": f"{row['n_crossing']} of {row['n_lines']}",
                 "filled": _percent(row["filled"]),
             }
             for name, row in zip(seen, result["maps"], strict=True)
@@ -68,12 +71,23 @@ class Families(Command):
             {"thresholds of": name, **{n: _percent(share) for n, share in zip(numbers, shares.values(), strict=True)}}
             for name, shares in zip(seen, result["carry_over"].values(), strict=True)
         ]
-        columns = ("map", "I", "II", "III", "IV", "largest", "largest_error", "of_means", "n_seeds", "lines", "filled")
+        steps = ("of seeds", "±", "seeds", "of their means", "lines with one")
         per = result["per"].removesuffix("s")
-        steps = f"largest step of {result['metric']} along {result['along']}, in ranges per {per}"
+        what = f"largest step of {result['metric']} across its threshold along {result['along']}, in ranges per {per}"
+        notes = [
+            f"{number} {row['thresholds_note']}"
+            for number, row in enumerate(result["maps"], start=1)
+            if row["thresholds_note"]
+        ]
         kept = f"cells of the map in each column that keep their regime, carried by {result['carried']}"
-        parts = [f"shares of the regimes, and {steps}", table(rows, columns)]
-        return "\n".join([*parts, f"\n{kept}", table(matrix, ("thresholds of", *numbers))])
+        parts = [
+            f"shares of the regimes, and the {what}: mean of the seeds' maps and its error, and of the map of means",
+            table(rows, ("map", "I", "II", "III", "IV", *steps, "filled")),
+            *notes,
+            f"\n{kept}",
+            table(matrix, ("thresholds of", *numbers)),
+        ]
+        return "\n".join(parts)
 
 
 Found = tuple["pd.DataFrame", "pd.DataFrame", "Footing"]

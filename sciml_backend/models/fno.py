@@ -118,13 +118,13 @@ class FNO(OperatorModel):
         device: torch.device,
         most: int,
         samples: int | None = None,
-    ) -> OnGrid:
+    ) -> FNOStepper:
         """What trains fast on one grid, so many samples at a time; raises BadRequest when the grid is too small."""
         self.check(h, w)
         samples = samples or PIECE[device.type]
         weights = 4 * self.parameters * dtype.itemsize  # they themselves, a copy, one transposed, the gradient
         if device.type != "cpu" or not available(self.width, self.hidden):
-            return OnGrid(self, samples, weights + self.memory(min(samples, most), h, w, dtype.itemsize), None)
+            return FNOStepper(self, samples, weights + self.memory(min(samples, most), h, w, dtype.itemsize), None)
         fused = FusedOperator(
             (self.width, *self.hidden, self.outputs),
             [block.slice.start for block in self.layout],
@@ -135,7 +135,7 @@ class FNO(OperatorModel):
             samples=samples,
             dtype=dtype,
         )
-        return OnGrid(self, samples, weights + fused.bytes, fused)
+        return FNOStepper(self, samples, weights + fused.bytes, fused)
 
     def memory(self, samples: int, h: int, w: int, itemsize: int) -> int:
         """Bytes that ``apply`` and its gradient take beside the weights.
@@ -157,7 +157,7 @@ class FNO(OperatorModel):
 
 
 @dataclass(frozen=True)
-class OnGrid:
+class FNOStepper:
     """A Fourier neural operator on one grid, ``samples`` at a time; ``bytes`` is all that a step takes beside the data.
 
     A step of one row: a GPU takes all rows at once, which fills it and shares the cost of starting its kernels. On a

@@ -35,10 +35,7 @@ KEPT = 512 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class OnGrid(Loss):
-    """On which grid a solution operator is learned; with any strategy.
-
-    A term has the weight 1 unless told: ``--set weight.physics=0.1``.
-    """
+    """On which grid a solution operator is learned; with any strategy."""
 
     grid: int = setting(0, "nodes along a side of the samples' grid (0: the published one)")
 

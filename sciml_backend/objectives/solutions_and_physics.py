@@ -24,12 +24,16 @@ from sciml_backend.solution_operator import SolutionOperator
 class WithEquation(OnGrid):
     """On which grid a solution operator is learned, and how its equation is written there; with any strategy.
 
-    A term has the weight 1 unless told: ``--set weight.physics=0.1``.
+    A weight multiplies what its term counts in the plain loss, 5 for the data: ``--set weight.physics=0.1``.
     """
 
     residual: str = setting(
         "published", "how the equation is written on the grid: published, or corrected (true solutions satisfy it)"
     )
+
+    @property
+    def corrected(self) -> bool:
+        return self.residual == "corrected"
 
     def check(self, problem: SolutionOperator, terms: Sequence[str]) -> None:
         super().check(problem, terms)

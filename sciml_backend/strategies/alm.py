@@ -1,7 +1,8 @@
 """Augmented Lagrangian method; Hestenes (1969), Powell (1969); for PINNs as in arXiv 2605.29153, Appendix C.
 
-The constrained terms g become  mean(λ g) + (μ/2) mean(g²)  with a multiplier λ for every point; the others stay mean
-squares. Before each outer iteration λ grows by μ g and then μ by a factor; the first one starts from λ = μ g too.
+The constrained terms g become  mean(λ g) + (μ/2) mean(g²)  with a multiplier λ for every point; the others stay as they
+are. A neural operator's g is a norm, and has a λ for each sample. Before each outer iteration λ grows by μ g and then μ
+by a factor; the first one starts from λ = μ g too.
 """
 
 from __future__ import annotations

@@ -34,14 +34,16 @@ class CL(Outer[Lesson]):
     label = "CL"
     inner: Strategy[Any] = part("lbfgs", "the strategy that minimises each stage's loss", **STAGE)
     lessons: int = setting(140, "steps from the easiest to the largest coefficient of the map's axis")
+    stage_iterations: int = setting(0, "steps after which all stages but the last one end, too; 0 for no such limit")
 
     def __post_init__(self) -> None:
         self._require("lessons", above=0)
+        self._require("stage_iterations", least=0)
 
     @property
     def expected_iterations(self) -> int:
         """At the middle of the axis."""
-        return self.lessons * self.expected_of_a_stage // 2
+        return (self.lessons - 1) * self.expected_of_a_stage // 2 + self.inner.expected_iterations
 
     def context(self, objective: Posable, theta: Tensor) -> Lesson:
         hard = objective.difficulty

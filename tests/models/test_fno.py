@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sciml_backend.benchmarks.textbook import TextbookFNO
 from sciml_backend.kernels import build
-from sciml_backend.models.fno import FNO, OnGrid
+from sciml_backend.models.fno import FNO, FNOStepper
 from sciml_backend.run import BadRequest
 
 SMALL = FNO(modes=3, width=16, layers=3, projection=32, second_projection=16, inputs=2, outputs=2)
@@ -145,7 +145,7 @@ def test_a_grid_without_the_kept_frequencies_is_refused():
         FNO(layers=0)
 
 
-def on_grid(model: FNO, h: int, w: int, dtype: torch.dtype = torch.float64, samples: int = 2) -> OnGrid:
+def on_grid(model: FNO, h: int, w: int, dtype: torch.dtype = torch.float64, samples: int = 2) -> FNOStepper:
     return model.on_grid(h, w, dtype=dtype, device=torch.device("cpu"), most=samples, samples=samples)
 
 
