@@ -22,7 +22,7 @@ from sciml_backend import figures, regimes
 services.guard()
 
 GROUPS = (address.FAMILIES, address.THRESHOLDS)
-WIDTH = 310  # pixels of a panel: four stand beside each other on a wide screen, one on a telephone
+WIDTH = 296  # pixels of a panel: four stand beside each other on a wide screen, one on a telephone
 
 
 def view(chosen: list[choice.Choice]) -> None:
@@ -33,7 +33,7 @@ def view(chosen: list[choice.Choice]) -> None:
         return
     maps = family_maps.shown(chosen, threshold_controls.rule())
     _legend()
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="small"):
         for shown in maps:
             with st.container(width=WIDTH, gap=None):
                 _panel(shown)

@@ -66,8 +66,8 @@ def pick() -> list[Choice]:
         format_func=lambda key: _title(options[key]),
         key="maps",
         placeholder="One per family and problem",
-        help="Which maps are shown. While none is chosen: of each family and problem the computed one with most "
-        "cells, or the published one until 16 are computed.",
+        help="Which maps are shown. While none is chosen, one of each family and problem: by the strategy that the "
+        "paper's Fig. 1 shows of the family, else the one with most cells; the published one until 16 are computed.",
     )
     shown = [options[key] for key in chosen] or _maps(regimes.representatives(stored))
     return [choice.choice(of.name, of.source) for of in shown]
