@@ -43,7 +43,7 @@ class Sweep(Command):
         if args.workers < 1:
             raise BadRequest(f"--workers is at least 1, got {args.workers}.")
         specs = plan(args)
-        folder = out_folder(args.out / Path(str(specs[0].map)) if args.out else paths.spool_new())
+        folder = args.out / Path(str(specs[0].map)) if args.out else paths.spool_new()
         known = spool.existing_cells(*([folder] if args.out else []))
         missing = [s for s in specs if s.cell_id not in known]
         result: dict[str, Any] = {
@@ -54,6 +54,7 @@ class Sweep(Command):
         }
         if args.dry_run:
             return result
+        out_folder(folder)
         say(self._plan(result))
         axis = catalog.problem(specs[0].problem).axis.name
         cut = batches(missing, device=args.device)

@@ -86,11 +86,11 @@ def test_a_sweep_says_in_advance_what_it_costs(atlas: Any, tmp_path: Path) -> No
     costs = tmp_path / "results" / "costs.json"
     costs.parent.mkdir()
     costs.write_text(json.dumps({MAP: {"seconds_fixed": 100, "seconds_per_point": 0.5, "iterations": 9}}))
-    words = ["sweep", MAP, "--set", "beta=5,10,30", "--data", "100,1000", "--dry-run"]
+    words = ["sweep", MAP, "--set", "beta=5,10,30", "--data", "100,1000", "--dry-run", "--out", str(tmp_path / "own")]
     found = ok(atlas(*words, "--json"))
     assert found == {"map": MAP, "runs": 6, "existed": 0, "core_hours": 3 * (200 + 550) / 3600}
     assert atlas(*words).stdout == f"{MAP}: 6 runs, 6 to train, some 0.62 core-hours by costs.json.\n"
-    assert [p.name for p in costs.parent.iterdir()] == [costs.name]
+    assert [p.name for p in costs.parent.iterdir()] == [costs.name] and not (tmp_path / "own").exists()
 
 
 def test_a_map_that_is_not_full_is_labelled_as_its_page_labels_it(atlas: Any) -> None:
