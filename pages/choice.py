@@ -13,7 +13,7 @@ import streamlit as st
 
 from pages import address, results, services
 from sciml_backend import figures, regimes
-from sciml_backend.run import MapName, RunSpec
+from sciml_backend.run import MapName, RunSpec, plugin_of
 
 VARIANTS = {"": "float32", "float64": "float64"}
 SOURCES = {"computed": "computed here", "published": "published"}
@@ -37,7 +37,6 @@ class Choice:
     x: Axis
     y: Axis
     title: str
-    plugin: str = ""
 
 
 def pick() -> Choice:
@@ -82,8 +81,7 @@ def choice(name: MapName, source: str) -> Choice:
     labels = [_label(kind)(part) for kind, part in zip(_KINDS, (name.family, name.problem, name.strategy), strict=True)]
     x, y = _axes(name, source)
     title = f"{' · '.join(labels)} · {_variant(name.variant)}"
-    planned = _planned(name)
-    return Choice(name, source, x, y, title, plugin=str(planned.get("plugin", "")) if planned else "")
+    return Choice(name, source, x, y, title)
 
 
 def complete(chosen: Choice, *, running: frozenset[tuple[float, float]] = frozenset()) -> pd.DataFrame:
@@ -197,11 +195,12 @@ def _parts(name: MapName) -> tuple[str, str, str]:
 
 
 def _stored_template(chosen: Choice) -> RunSpec | None:
-    """A run of this map as it was asked for, by the plugin as it is now."""
+    """A run of this map as it was asked for, by the plugins as they are now."""
     stored = results.runs(str(chosen.name), "computed")
     if stored.empty or _planned(chosen.name) is None:
         return None
-    return RunSpec.from_json(json.loads(stored["spec"].iloc[0])).but(plugin=chosen.plugin)
+    spec = RunSpec.from_json(json.loads(stored["spec"].iloc[0]))
+    return spec.but(plugin=plugin_of(services.record()["plugins"], spec.problem, spec.strategy, spec.settings))
 
 
 def _template(chosen: Choice) -> RunSpec | None:

@@ -116,10 +116,12 @@ def trainings() -> Iterator[tuple[str, str, str]]:
                 yield from ((own.identifier, name, strategy) for strategy in own.strategies or entries("strategies"))
 
 
-def plugin_of(problem: str, strategy: str) -> str:
-    """The content hash of the plugins behind a map, empty when it is all ours."""
-    parts = (entry("problems", problem), entry("strategies", strategy))
-    return "-".join(part.plugin for part in parts if part.plugin)
+def plugins() -> dict[str, dict[str, str]]:
+    """The content hash of every problem and strategy that is a plugin, by kind and identifier."""
+    return {kind: {e.identifier: e.plugin for e in entries(kind).values() if e.plugin} for kind in _IN_A_RUN}
+
+
+_IN_A_RUN = ("problems", "strategies")
 
 
 def _own(kind: str) -> Iterator[Entry]:

@@ -249,7 +249,7 @@ FAMILIES = {
                     strategies={
                         "adam": {"steps": 2000},
                         "lbfgs": {"max_epochs": 50},
-                        # Both train as long as Adam does on the target; 1.05^40 is 1.2155^10.
+                        # ALM begins with Adam's steps and CL ends with them; 1.05^40 is 1.2155^10.
                         "alm": {"before.steps": 2000, "iterations": 10, "inner.steps": 100, "growth": 1.2155},
                         "cl": {"lessons": 9, "stage_iterations": 200, "inner.steps": 2000},
                         "nncg": {"adam.steps": 1000, "lbfgs.max_epochs": 10},

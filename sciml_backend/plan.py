@@ -17,8 +17,8 @@ from sciml_backend.loss import Loss
 from sciml_backend.model import Model
 from sciml_backend.objective import Objective
 from sciml_backend.problem import Problem
-from sciml_backend.run import DTYPES, BadRequest, Known, MapName, RunSpec, Setting, defaults
-from sciml_backend.schedule import build, overlaid, usually
+from sciml_backend.run import DTYPES, BadRequest, Known, MapName, RunSpec, Setting, defaults, plugin_of
+from sciml_backend.schedule import before, build, overlaid, usually
 from sciml_backend.strategy import Strategy
 
 READABLE = 5
@@ -49,10 +49,7 @@ def plan(
         raise BadRequest(
             f"{problem.label} is not a problem for {family.label}; it is for {', '.join(problem.families)}."
         )
-    if family.strategies and name.strategy not in family.strategies:
-        raise BadRequest(
-            f"{family.label} is not trained by {name.strategy} here; it is by {', '.join(family.strategies)}."
-        )
+    _require_strategy(family, name.strategy)
     said = _from_variant(name.variant, family, problem, name.strategy)
     if dtype and said.dtype and dtype != said.dtype:
         raise BadRequest(f"The map {name} is in {said.dtype} and {dtype} was asked for; leave one of them out.")
@@ -66,10 +63,12 @@ def plan(
     for more in (said.settings, settings or {}):
         asked = overlaid(name.strategy, asked, more)
     own_settings = _checked_settings(family, name.strategy, problem, asked)
+    if earlier := before(asked):
+        _require_strategy(family, earlier)
     model_settings = _model_settings(family, problem, {**said.model, **(model or {})}, own_settings)
     _check_phases(family, name.strategy, problem, model_settings, own_settings)
     corrected = dtype == "float64" or loss_of(family, problem, own_settings)[0].corrected
-    plugin = catalog.plugin_of(name.problem, name.strategy)
+    plugin = plugin_of(catalog.plugins(), name.problem, name.strategy, own_settings)
     for seed in (*seeds, data_seed):
         if not 0 <= seed < 2**31:
             raise BadRequest(f"A seed lies between 0 and 2^31 - 1, got {seed}.")
@@ -104,6 +103,11 @@ def axes_of(name: MapName) -> Axes:
         if variant := catalog.family(name.family).variants.get(token):
             found = Axes(variant.axes.x or found.x, variant.axes.y or found.y)
     return found
+
+
+def _require_strategy(family: Family, strategy: str) -> None:
+    if family.strategies and strategy not in family.strategies:
+        raise BadRequest(f"{family.label} is not trained by {strategy} here; it is by {', '.join(family.strategies)}.")
 
 
 @dataclass

@@ -48,9 +48,9 @@ def record() -> dict[str, Any]:
         },
         "maps": [
             _map(family, name, problems[name].cls(), strategy, strategies[strategy].cls.variants)
-            | {"plugin": catalog.plugin_of(name, strategy)}
             for family, name, strategy in catalog.trainings()
         ],
+        "plugins": catalog.plugins(),
         "cost": costs.recorded(),
     }
 

@@ -135,6 +135,18 @@ def _frozen(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
     return MappingProxyType(dict(sorted(settings.items())))
 
 
+def plugin_of(
+    plugins: Mapping[str, Mapping[str, str]], problem: str, strategy: str, settings: Mapping[str, Setting]
+) -> str:
+    """The content hashes of the plugins behind a run, empty when it is all ours.
+
+    ``plugins`` has the hashes by kind and identifier. A strategy may be the run's or one that its settings name.
+    """
+    named = dict.fromkeys([strategy, *(value for _, value in sorted(settings.items()) if isinstance(value, str))])
+    found = [plugins["problems"].get(problem), *(plugins["strategies"].get(name) for name in named)]
+    return "-".join(filter(None, found))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
     """One training run as asked for: a cell of a map, one seed, and every setting that can change its numbers.

@@ -18,14 +18,14 @@ from sciml_backend.strategy import Part, Strategy
 
 BEFORE = "before"
 """The setting that names the strategy of the first phase."""
-NONE = Known("none", "the strategy that trains before it, such as adam; none for none")
+PRECEDING = Known("none", "the strategy that trains before it, such as adam; none for none")
 
 
 def settings_of(identifier: str, given: Mapping[str, Setting] | None = None) -> dict[str, Known]:
     """Every setting of a schedule by name; which ones there are may depend on what is ``given``."""
     given = given or {}
-    found = _of_strategy(identifier, given) | {BEFORE: NONE}
-    return found | (_within(BEFORE, earlier, given) if (earlier := _earlier(given)) else {})
+    found = _of_strategy(identifier, given) | {BEFORE: PRECEDING}
+    return found | (_within(BEFORE, Part(earlier, {}), given) if (earlier := before(given)) else {})
 
 
 def _of_strategy(identifier: str, given: Mapping[str, Setting]) -> dict[str, Known]:
@@ -81,15 +81,15 @@ def build(identifier: str, settings: Mapping[str, Setting] | None = None) -> lis
     own: dict[str, Any] = {name: value for name, value in settings.items() if "." not in name and name != BEFORE}
     for name, (held, _) in _held(cls).items():
         own[name] = _one(name, _chosen(name, held, settings), settings)
-    phases = [(BEFORE, earlier)] if (earlier := _earlier(settings)) else []
-    phases += [(before.identifier, before) for before in cls.before]
+    phases = [(BEFORE, Part(earlier, {}))] if (earlier := before(settings)) else []
+    phases += [(part.identifier, part) for part in cls.before]
     return [*(_one(*phase, settings) for phase in phases), cls(**own)]
 
 
-def _earlier(given: Mapping[str, Setting]) -> Part | None:
-    """The phase that goes before all others, if one is asked for."""
-    asked = str(given.get(BEFORE, NONE.default))
-    return Part(asked, {}) if asked != NONE.default else None
+def before(given: Mapping[str, Setting]) -> str | None:
+    """The strategy that goes before all phases of a schedule, if one is asked for."""
+    asked = str(given.get(BEFORE, PRECEDING.default))
+    return asked if asked != PRECEDING.default else None
 
 
 def _held(cls: type) -> dict[str, tuple[Part, str]]:

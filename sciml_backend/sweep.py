@@ -21,7 +21,7 @@ from sciml_backend.engine.train import train as train_rows
 from sciml_backend.model import Model
 from sciml_backend.objective import Objective
 from sciml_backend.plan import plan
-from sciml_backend.run import Artifact, BadRequest, RunRecord, RunSpec, Setting, Status
+from sciml_backend.run import Artifact, BadRequest, RunRecord, RunSpec, Setting, Status, plugin_of
 from sciml_backend.strategy import Strategy
 
 __all__ = ["Progress", "diagnose", "initial_weights", "objective_of", "plan", "schedule_of", "train"]
@@ -58,7 +58,7 @@ def schedule_of(spec: RunSpec) -> list[Strategy[Any]]:
 
 def require_present_plugin(spec: RunSpec) -> None:
     """Raise BadRequest when the run was asked for with another version of its plugin than the one that is loaded."""
-    present = catalog.plugin_of(spec.problem, spec.strategy)
+    present = plugin_of(catalog.plugins(), spec.problem, spec.strategy, spec.settings)
     if spec.plugin != present:
         raise BadRequest(
             f"This run of {spec.map} was asked for with version {spec.plugin or 'none'} of its plugin and "

@@ -85,6 +85,39 @@ def test_a_plugin_is_found_and_its_content_is_part_of_its_cells_identity(tmp_pat
     assert len(identities) == 2
 
 
+def test_the_content_of_a_strategy_that_settings_name_is_part_of_the_identity(tmp_path: Path) -> None:
+    (tmp_path / "strategies").mkdir()
+    identities = set()
+    for text in ("", "\n# changed\n", ""):
+        (tmp_path / "strategies" / "mine.py").write_text(STRATEGY + text)
+        for asked in ('{"before": "mine"}', '{"inner": "mine"}', "{}"):
+            done = run(WITHIN.format(asked), ATLAS_PLUGINS=str(tmp_path))
+            assert done.returncode == 0, done.stderr
+            plugin, cell = json.loads(done.stdout)
+            assert bool(plugin) == (asked != "{}")
+            identities.add((asked, plugin, cell))
+    assert len(identities) == 5
+
+
+STRATEGY = '''
+"""Adam by another name; a test's own strategy."""
+from sciml_backend.strategies.adam import Adam
+
+
+class Mine(Adam):
+    """Adam by another name."""
+
+    label = "Mine"
+'''
+WITHIN = """
+import json
+from sciml_backend.plan import plan
+from sciml_backend.run import MapName
+(spec,) = plan(MapName("pinn", "convection", "alm"), coefficients={{"beta": [5]}}, data=[100], settings={})
+print(json.dumps([spec.plugin, spec.cell_id]))
+"""
+
+
 def test_an_installed_distribution_can_bring_a_problem(tmp_path: Path) -> None:
     (tmp_path / "slow_physics.py").write_text(PLUGIN)
     info = tmp_path / "slow_physics-1.0.dist-info"

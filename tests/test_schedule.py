@@ -50,6 +50,15 @@ def test_another_strategy_may_train_before():
             build("alm", settings)
 
 
+def test_what_trains_before_is_one_of_the_familys_strategies():
+    for name, settings, words in (
+        ("node/pendulum/adam", {"before": "ropinn"}, "NODE is not trained by ropinn here"),
+        ("resnet/digits/sgd", {"before": "lbfgs"}, "is not trained by lbfgs here; it is by sgd, adam"),
+    ):
+        with pytest.raises(BadRequest, match=words):
+            plan(MapName.parse(name), data=[100], settings=settings)
+
+
 def test_a_family_may_have_one_train_before_and_whoever_asks_may_drop_it():
     (plain,) = plan(MapName.parse("pino/darcy/alm@coarse"), coefficients={"r": [2.0]}, data=[20])
     before, alm = sweep.schedule_of(plain)

@@ -80,8 +80,10 @@ class Sweep(Command):
     def _plan(result: dict[str, Any]) -> str:
         """What will be trained and what it costs, as far as that was measured."""
         missing, hours = result["runs"] - result["existed"], result["core_hours"]
-        cost = f"some {hours:.2g} core-hours by costs.json" if hours is not None else "never timed (bench cost does it)"
-        return f"{result['map']}: {result['runs']} runs, {missing} to train" + (f", {cost}." if missing else ".")
+        cost = ", not in costs.json (bench cost times it)"
+        if hours is not None:
+            cost = f", some {hours:.2g} core-hours by costs.json" if hours < 100 else f", some {hours:,.0f} core-hours"
+        return f"{result['map']}: {result['runs']} runs, {missing} to train{cost if missing else ''}."
 
 
 def _train(work: Work) -> list[RunRecord]:

@@ -128,7 +128,7 @@ def crossing(values: Floats, threshold: float) -> tuple[float, Place]:
 
 def first_rise(values: Floats, threshold: float) -> tuple[int, Place]:
     """The last cell before values (n,) first rise above the threshold to their next cell; −1 unless INSIDE."""
-    if not np.isfinite(threshold):
+    if not (values.size and np.isfinite(threshold)):
         return -1, Place.UNKNOWN
     known, low = np.isfinite(values), values <= threshold
     may_rise = np.flatnonzero((low | ~known)[:-1] & ~low[1:])  # what is missing may be low or high

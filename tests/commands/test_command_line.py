@@ -71,7 +71,7 @@ def test_a_sweep_resumes_and_its_map_has_regimes(atlas: Any, tmp_path: Path) -> 
     done = atlas(*words, "--workers", "2")
     first, lines = ok(done), done.stderr.splitlines()
     assert (first["runs"], first["existed"], first["trained"]) == (6, 0, 6)
-    assert lines[0] == f"{first['map']}: 6 runs, 6 to train, never timed (bench cost does it)."
+    assert lines[0] == f"{first['map']}: 6 runs, 6 to train, not in costs.json (bench cost times it)."
     assert lines[-1] == f"{first['map']}: 6 of 6 runs"
     second = ok(atlas(*words))
     assert (second["existed"], second["trained"]) == (6, 0)

@@ -55,6 +55,11 @@ def test_seeds_that_scatter_leave_an_order_open():
     assert noisy.judgement is Judgement.OPEN and noisy.low < 0 < noisy.high
 
 
+def test_an_interval_is_not_raised_by_the_noise_that_drawing_adds():
+    noisy = found({"PINN": runs(SHARP), "NODE": runs(SMOOTH, spread=0.05)})["C02", ("PINN", "NODE")]
+    assert noisy.high > 0.8 > noisy.value > noisy.low  # a smooth map has steps of 0.2, noise makes the largest larger
+
+
 def test_published_maps_are_measured_on_the_planned_cells():
     fine = pd.concat([runs(SMOOTH), runs(SHARP).assign(x=lambda r: r["x"] + 0.5)])
     findings = found({"PINN": stored(runs(SHARP), fine), "NODE": stored(runs(SHARP).head(3), runs(SMOOTH))})
@@ -66,6 +71,7 @@ def test_published_maps_are_measured_on_the_planned_cells():
 
 def test_what_is_missing_is_named():
     holes = runs(SHARP, keep=lambda x, y: not (x > 4 and y > 20))
+    assert found({"PINN": runs(SHARP, seeds=1)})["C01", ("PINN",)].missing == ("own/name/adam@coarse (0 of 24 cells)",)
     findings = found({"PINN": runs(SHARP), "PINO": holes, "NODE": runs(SHARP, keep=lambda x, y: y < 40)})
     assert findings["C02", ("PINO", "FNO")].missing == (
         "own/name/adam@coarse (20 of 24 cells)", "fno/advection_diffusion/adam",

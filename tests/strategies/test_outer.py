@@ -115,6 +115,21 @@ def test_cl_visits_every_lesson_and_ends_at_the_target(target, visited):
     assert seen == pytest.approx(visited, abs=1e-12)
 
 
+def test_all_but_the_last_lesson_may_be_short():
+    objective = Terms(least_squares(), np.array([1.0]))
+    strategy = CL(inner=Adam(steps=40), lessons=14, stage_iterations=5)
+    theta, ended = torch.zeros(1, 5, dtype=torch.float64), []
+    state = strategy.init(objective, theta)
+    while not ended or not step.status[0].finished:
+        step = strategy.step(objective, theta, state)
+        theta, state = step.theta, step.state
+        ended.append(int(state.stage[0]))
+    assert ended == [1] * 4 + [2] * 5 + [3] * 41 and step.status == [Status.BUDGET_SPENT]
+    assert strategy.expected_iterations == 13 * 5 // 2 + 40
+    with pytest.raises(ValueError, match="stage_iterations"):
+        CL(stage_iterations=-1)
+
+
 def test_ropinn_adapts_its_region_to_the_gradients_of_batches_too():
     settings = {"inner": "adam", "inner.steps": 4, "inner.batch": 20, "inner.growth": 1.0, "epochs": 4, "window": 2}
     (spec,) = plan(MapName("pinn", "convection", "ropinn"), coefficients={"beta": [5.0]}, data=[60], settings=settings)
