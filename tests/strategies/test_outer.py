@@ -118,16 +118,16 @@ def test_cl_visits_every_lesson_and_ends_at_the_target(target, visited):
 def test_all_but_the_last_lesson_may_be_short():
     objective = Terms(least_squares(), np.array([1.0]))
     strategy = CL(inner=Adam(steps=40), lessons=14, stage_iterations=5)
-    theta, ended = torch.zeros(1, 5, dtype=torch.float64), []
+    theta, stages, status = torch.zeros(1, 5, dtype=torch.float64), [], Status.RUNNING
     state = strategy.init(objective, theta)
-    while not ended or not step.status[0].finished:
+    while not status.finished:
         step = strategy.step(objective, theta, state)
-        theta, state = step.theta, step.state
-        ended.append(int(state.stage[0]))
-    assert ended == [1] * 4 + [2] * 5 + [3] * 41 and step.status == [Status.BUDGET_SPENT]
+        theta, state, status = step.theta, step.state, step.status[0]
+        stages.append(int(state.stage[0]))
+    assert stages == [1] * 4 + [2] * 5 + [3] * 41 and status is Status.BUDGET_SPENT
     assert strategy.expected_iterations == 13 * 5 // 2 + 40
     with pytest.raises(ValueError, match="stage_iterations"):
-        CL(stage_iterations=-1)
+        CL(inner=Adam(), stage_iterations=-1)
 
 
 def test_ropinn_adapts_its_region_to_the_gradients_of_batches_too():
