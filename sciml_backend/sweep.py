@@ -100,8 +100,8 @@ def train(
 
     ``batch_rows`` overrides how many runs share a batch, and ``shrink`` divides it. Without ``keep_weights`` the
     records have none: a diagnostic then trains its run anew. A run that diverges or fails is a record with that status.
-    Runs unfinished when ``should_stop`` says so are left out. Raises BadRequest when the device is missing, a plugin
-    is not the one that was asked for, or a run would not fit into memory.
+    Runs unfinished when ``should_stop`` says so, or on Ctrl-C, are left out. Raises BadRequest when the device is
+    missing, a plugin is not the one that was asked for, or a run would not fit into memory.
     """
     provenance.prepare(device, threads=threads)
     for spec in specs:
@@ -113,7 +113,13 @@ def train(
     for batch in cut:
         if should_stop():
             return
-        records = _train_batch(batch, device, threads, _reporter(on_progress, done, len(specs), batch), should_stop)
+        made: dict[int, RunRecord] = {}
+        interrupted = False
+        try:
+            _train_batch(batch, made, device, threads, _reporter(on_progress, done, len(specs), batch), should_stop)
+        except KeyboardInterrupt:
+            interrupted = True
+        records = [made[row] for row in sorted(made)]
         if not keep_weights:
             records = [replace(record, theta_initial=None, theta_final=None) for record in records]
         done += len(records)
@@ -121,6 +127,8 @@ def train(
             on_progress(Progress(done, len(specs)))
         if records:
             yield records
+        if interrupted:
+            raise KeyboardInterrupt
 
 
 def _rows_that_fit(spec: RunSpec, device: str) -> int:
@@ -157,13 +165,14 @@ def _reporter(
 
 def _train_batch(
     specs: list[RunSpec],
+    made: dict[int, RunRecord],
     device: str,
     threads: int,
     on_snapshot: Callable[[Snapshot], None] | None,
     should_stop: Callable[[], bool],
-) -> list[RunRecord]:
+) -> None:
+    """Put the record of each row into ``made`` as it ends, by its place in the batch."""
     start = initial_weights(specs, device=device)
-    made: dict[int, RunRecord] = {}
     try:
         objective = objective_of(specs, device=device)
         outcomes = train_rows(
@@ -177,7 +186,6 @@ def _train_batch(
         # An entry's own code failed and would fail again; what memory or a device does is left to whoever retries.
         for row in set(range(len(specs))) - set(made):
             made[row] = _failed(specs[row], error, device, threads)
-    return [made[row] for row in sorted(made)]
 
 
 def _failed(spec: RunSpec, error: Exception, device: str, threads: int) -> RunRecord:

@@ -91,6 +91,23 @@ def test_an_entrys_own_error_is_a_failed_run_and_not_the_end_of_the_sweep(monkey
     assert records[0].reason == "ArithmeticError: The splitting did not settle." and records[0].train_loss is None
 
 
+def test_runs_that_ended_before_ctrl_c_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    record, ended = sweep._record, []
+
+    def interrupted(*asked: Any) -> Any:
+        if ended:
+            raise KeyboardInterrupt
+        ended.append(asked[0].seed)
+        return record(*asked)
+
+    monkeypatch.setattr(sweep, "_record", interrupted)
+    found = sweep.train(plan(seeds=[0, 1, 2], **TINY))
+    (kept,) = next(found)
+    assert [kept.spec.seed] == ended
+    with pytest.raises(KeyboardInterrupt):
+        next(found)
+
+
 def test_a_run_says_whether_its_numbers_are_those_of_the_published_protocol() -> None:
     said = {
         variant: sweep.plan(MapName("pino", "darcy", "adam", variant), coefficients={"r": [2.0]}, data=[5])[0].protocol

@@ -86,17 +86,21 @@ class Sweep(Command):
         return f"{result['map']}: {result['runs']} runs, {missing} to train{cost if missing else ''}."
 
 
-def _train(work: Work) -> list[RunRecord]:
+def _trained(work: list[Work], *, workers: int) -> Iterator[list[RunRecord]]:
+    if workers == 1 or len(work) <= 1:
+        for batch in work:
+            yield from _train(batch)
+        return
+    with multiprocessing.get_context("spawn").Pool(min(workers, len(work))) as pool:
+        yield from pool.imap_unordered(_all, work)
+
+
+def _train(work: Work) -> Iterator[list[RunRecord]]:
     from sciml_backend import sweep
 
     batch, device, threads, keep = work
-    trained = sweep.train(batch, device=device, threads=threads, keep_weights=keep)
-    return [record for records in trained for record in records]
+    return sweep.train(batch, device=device, threads=threads, keep_weights=keep)
 
 
-def _trained(work: list[Work], *, workers: int) -> Iterator[list[RunRecord]]:
-    if workers == 1 or len(work) <= 1:
-        yield from map(_train, work)
-        return
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(work))) as pool:
-        yield from pool.imap_unordered(_train, work)
+def _all(work: Work) -> list[RunRecord]:
+    return [record for records in _train(work) for record in records]
