@@ -79,3 +79,15 @@ def test_fno_cells_of_published_size_are_within_a_quarter_of_the_published_value
     ratios = (ours / theirs).dropna()
     print("\n", ratios.round(2))
     assert len(ratios) and ratios.stack().between(0.75, 1.25).all()
+
+
+def test_the_coarse_fno_map_follows_the_published_one() -> None:
+    """On a grid of 32 nodes with 12 modes, where theirs has 128 and 16."""
+    ours, theirs = (
+        sciml_backend.read(name, source=source).groupby(["x", "y"])[["train_loss", "test_error"]].mean()
+        for name, source in (("fno/poisson_2d/adam@coarse", "computed"), ("fno/poisson_2d/adam", "published"))
+    )
+    ratios = (ours / theirs).dropna()
+    print("\n", ratios.describe().round(3), "\n", ratios.unstack("x").round(2).to_string())
+    assert len(ratios) == 32 and ratios.stack().between(1 / 1.5, 1.5).all()
+    assert (ratios.median() - 1).abs().max() < 0.15
