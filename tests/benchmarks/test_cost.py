@@ -30,8 +30,8 @@ def test_iterations_are_expected_by_the_settings_of_a_strategy() -> None:
     assert expected("pinn/convection/lbfgs", "beta", 100) == 4000  # mean of the stored runs: 3,611
     assert expected("node/pendulum/lbfgs", "inv_b", 100) == 500  # one epoch
     assert expected("pino/darcy/lbfgs@coarse", "r", 20) == 50 * 20
-    assert expected("pino/darcy/alm@coarse", "r", 20) == 40 * 50
-    assert expected("pino/darcy/cl@coarse", "r", 20) == 9 * 200 // 2  # at the middle of the axis
+    assert expected("pino/darcy/alm@coarse", "r", 20) == 2000 + 10 * 100
+    assert expected("pino/darcy/cl@coarse", "r", 20) == 8 * 200 // 2 + 2000  # at the middle of the axis
     assert expected("pinn/convection/alm", "beta", 100) == 50 * 500
 
 
