@@ -118,10 +118,8 @@ def trainings() -> Iterator[tuple[str, str, str]]:
 
 def plugins() -> dict[str, dict[str, str]]:
     """The content hash of every problem and strategy that is a plugin, by kind and identifier."""
-    return {kind: {e.identifier: e.plugin for e in entries(kind).values() if e.plugin} for kind in _IN_A_RUN}
-
-
-_IN_A_RUN = ("problems", "strategies")
+    kinds = ("problems", "strategies")
+    return {kind: {e.identifier: e.plugin for e in entries(kind).values() if e.plugin} for kind in kinds}
 
 
 def _own(kind: str) -> Iterator[Entry]:
