@@ -23,13 +23,17 @@
 #define VECTOR_BYTES 64
 #define TALL 5 /* register block of a product: rows, */
 #define WIDE 4 /* and vectors of columns */
-#define BROAD 4 /* register block of an outer product: TALL x BROAD */
+#define FLOATS {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} /* the lanes of a vector */
+#define DOUBLES {0, 1, 2, 3, 4, 5, 6, 7}
 #else
 #define VECTOR_BYTES 32
 #define TALL 5
 #define WIDE 2
-#define BROAD 2
+#define FLOATS {0, 1, 2, 3, 4, 5, 6, 7}
+#define DOUBLES {0, 1, 2, 3}
 #endif
+#define SUMS (VECTOR_BYTES / 4) /* register block of an outer product, */
+#define BROAD 4                 /* and columns of it */
 
 #define MAX_FACTORS 4 /* factors of one monomial */
 #define MAX_LAYERS 16
@@ -55,25 +59,26 @@ typedef struct {
 #define INTEGER int32_t
 #define SUFFIX _float32
 #define DOUBLE 0
+#define LANE_NUMBERS FLOATS
 #include "taylor_mlp.c"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX
 #undef DOUBLE
+#undef LANE_NUMBERS
 #define REAL double
 #define INTEGER int64_t
 #define SUFFIX _float64
 #define DOUBLE 1
+#define LANE_NUMBERS DOUBLES
 #include "taylor_mlp.c"
 
 #else /* REAL is set: the code itself */
 
 #define LANES (VECTOR_BYTES / (int)sizeof(REAL))
 #define V NAME(vector)
-#define H NAME(half_vector)
 #define I NAME(integers)
 typedef REAL V __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
-typedef REAL H __attribute__((vector_size(VECTOR_BYTES / 2), aligned(sizeof(REAL)), may_alias));
 typedef INTEGER I __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
 INLINE V NAME(splat)(REAL x) { return x - (V){0}; }
@@ -160,9 +165,11 @@ INLINE void NAME(product_block)(int tall, int wide, int64_t inner, const REAL *w
 
 INLINE void NAME(product_rows)(int wide, int64_t outer, int64_t inner, const REAL *w, int64_t wj, int64_t wi,
                                const REAL *h, REAL *z, int64_t stride) {
-    int64_t j = 0;
-    for (; j + TALL <= outer; j += TALL)
+    int64_t j = 0, lower = (TALL - outer % TALL) % TALL * (TALL - 1); /* rows in lower blocks: best, none is left over */
+    for (; j + TALL <= outer - lower; j += TALL)
         NAME(product_block)(TALL, wide, inner, w + j * wj, wj, wi, h, z + j * stride, stride);
+    for (; j + TALL - 1 <= outer; j += TALL - 1)
+        NAME(product_block)(TALL - 1, wide, inner, w + j * wj, wj, wi, h, z + j * stride, stride);
     for (; j < outer; j++) NAME(product_block)(1, wide, inner, w + j * wj, wj, wi, h, z + j * stride, stride);
 }
 
@@ -171,62 +178,90 @@ static void NAME(product)(int64_t outer, int64_t inner, const REAL *w, int64_t w
     int64_t k = 0;
     for (; k + WIDE * LANES <= columns; k += WIDE * LANES)
         NAME(product_rows)(WIDE, outer, inner, w, wj, wi, h + k, z + k, stride);
+    for (; k + 2 * LANES <= columns; k += 2 * LANES) NAME(product_rows)(2, outer, inner, w, wj, wi, h + k, z + k, stride);
     for (; k + LANES <= columns; k += LANES) NAME(product_rows)(1, outer, inner, w, wj, wi, h + k, z + k, stride);
 }
 
-/* g[j][i] += sum_k a[j][k] b[i][k] for a block of `tall` x `broad`.
- *
- * Lanes are added in the order of `total`; through memory, so that the block's sums run side by side. */
-INLINE void NAME(outer_block)(int tall, int broad, const REAL *a, const REAL *b, REAL *g, int64_t ldg, int64_t columns,
-                              int64_t stride) {
-    V acc[TALL][BROAD];
-    REAL half[TALL][BROAD][LANES / 2];
-#pragma GCC unroll 8
-    for (int j = 0; j < tall; j++)
-#pragma GCC unroll 8
-        for (int i = 0; i < broad; i++) acc[j][i] = (V){0};
-    for (int64_t k = 0; k < columns; k += LANES) {
-        V y[BROAD];
-#pragma GCC unroll 8
-        for (int i = 0; i < broad; i++) y[i] = *(const V *)(b + i * stride + k);
-#pragma GCC unroll 8
-        for (int j = 0; j < tall; j++) {
-            V x = *(const V *)(a + j * stride + k);
-#pragma GCC unroll 8
-            for (int i = 0; i < broad; i++) acc[j][i] += x * y[i];
-        }
-    }
-#pragma GCC unroll 8
-    for (int j = 0; j < tall; j++)
-#pragma GCC unroll 8
-        for (int i = 0; i < broad; i++) {
-            H *ends = (H *)&acc[j][i];
-            *(H *)half[j][i] = ends[0] + ends[1];
-        }
-#pragma GCC unroll 8
-    for (int j = 0; j < tall; j++)
-#pragma GCC unroll 8
-        for (int i = 0; i < broad; i++) {
-            REAL sum = 0;
-#pragma GCC unroll 8
-            for (int l = 0; l < LANES / 2; l++) sum += half[j][i][l];
-            g[j * ldg + i] += sum;
-        }
+INLINE V NAME(mixed)(V a, V b, I lanes) { /* lane l is that of number lanes[l] in a, then b */
+#ifdef __clang__
+    V v;
+    for (int l = 0; l < LANES; l++) v[l] = lanes[l] < LANES ? a[lanes[l]] : b[lanes[l] - LANES];
+    return v;
+#else
+    return __builtin_shuffle(a, b, lanes);
+#endif
 }
 
-static void NAME(outer)(int64_t rows, int64_t cols, const REAL *a, const REAL *b, REAL *g, int64_t columns,
-                        int64_t stride) {
-    int64_t j = 0;
-    for (; j + TALL <= rows; j += TALL) {
-        int64_t i = 0;
-        for (; i + BROAD <= cols; i += BROAD)
-            NAME(outer_block)(TALL, BROAD, a + j * stride, b + i * stride, g + j * cols + i, cols, columns, stride);
-        for (; i < cols; i++)
-            NAME(outer_block)(TALL, 1, a + j * stride, b + i * stride, g + j * cols + i, cols, columns, stride);
+/* Lane l is `total` of v[l], to the bit: the vectors are transposed, so that LANES totals are added side by side. */
+INLINE V NAME(totals)(V v[LANES]) {
+    const I lane = LANE_NUMBERS, upper = lane >= LANES / 2;
+    V half[LANES / 2], sum = (V){0};
+#pragma GCC unroll 16
+    for (int o = 0; o < LANES / 2; o++)
+        half[o] = NAME(mixed)(v[o], v[o + LANES / 2], lane + (upper & LANES / 2)) +
+                  NAME(mixed)(v[o], v[o + LANES / 2], lane + (upper & LANES / 2) + LANES / 2);
+#pragma GCC unroll 4
+    for (int s = LANES / 4; s; s /= 2) {
+        const I odd = (lane & s) != 0;
+#pragma GCC unroll 16
+        for (int o = 0; o < LANES / 2; o++)
+            if (!(o & s)) {
+                V a = half[o], b = half[o + s];
+                half[o] = NAME(mixed)(a, b, lane + (odd & (LANES - s)));
+                half[o + s] = NAME(mixed)(a, b, lane + s + (odd & (LANES - s)));
+            }
     }
-    for (; j < rows; j++)
-        for (int64_t i = 0; i < cols; i++)
-            NAME(outer_block)(1, 1, a + j * stride, b + i * stride, g + j * cols + i, cols, columns, stride);
+#pragma GCC unroll 16
+    for (int l = 0; l < LANES / 2; l++) sum += half[l];
+    return sum;
+}
+
+/* g[j][i] += sum_k a[j][k] b[i][k] for a block of `tall` x `broad`: SUMS in all, or one. */
+INLINE void NAME(outer_block)(int tall, int broad, const REAL *a, int64_t lda, const REAL *b, int64_t ldb, REAL *g,
+                              int64_t ldg, int64_t columns) {
+    V acc[SUMS], y[SUMS];
+#pragma GCC unroll 16
+    for (int p = 0; p < tall * broad; p++) acc[p] = (V){0};
+    for (int64_t k = 0; k < columns; k += LANES) {
+#pragma GCC unroll 16
+        for (int i = 0; i < broad; i++) y[i] = *(const V *)(b + i * ldb + k);
+#pragma GCC unroll 16
+        for (int j = 0; j < tall; j++) {
+            V x = *(const V *)(a + j * lda + k);
+#pragma GCC unroll 16
+            for (int i = 0; i < broad; i++) acc[j * broad + i] += x * y[i];
+        }
+    }
+    if (tall * broad == 1) {
+        *g += NAME(total)(acc[0]);
+        return;
+    }
+#pragma GCC unroll 4
+    for (int p = 0; p < SUMS; p += LANES) acc[p / LANES] = NAME(totals)(acc + p);
+#pragma GCC unroll 16
+    for (int p = 0; p < SUMS; p++) g[p / broad * ldg + p % broad] += acc[p / LANES][p % LANES];
+}
+
+INLINE void NAME(outer_rows)(int tall, int broad, int64_t cols, const REAL *a, int64_t lda, const REAL *b, int64_t ldb,
+                             REAL *g, int64_t ldg, int64_t columns) {
+    int64_t i = 0;
+    for (; i + broad <= cols; i += broad)
+        NAME(outer_block)(tall, broad, a, lda, b + i * ldb, ldb, g + i, ldg, columns);
+    for (; i < cols; i++)
+        for (int j = 0; j < tall; j++)
+            NAME(outer_block)(1, 1, a + j * lda, lda, b + i * ldb, ldb, g + j * ldg + i, ldg, columns);
+}
+
+/* g[j][i] += sum_k a[j][k] b[i][k]. */
+static void NAME(outer)(int64_t rows, int64_t cols, const REAL *a, int64_t lda, const REAL *b, int64_t ldb, REAL *g,
+                        int64_t columns) {
+    int64_t j = 0;
+    if (cols < BROAD)
+        for (; j + SUMS <= rows; j += SUMS)
+            NAME(outer_rows)(SUMS, 1, cols, a + j * lda, lda, b, ldb, g + j * cols, cols, columns);
+    for (; j + SUMS / BROAD <= rows; j += SUMS / BROAD)
+        NAME(outer_rows)(SUMS / BROAD, BROAD, cols, a + j * lda, lda, b, ldb, g + j * cols, cols, columns);
+    for (; j < rows; j++) NAME(outer_rows)(1, SUMS, cols, a + j * lda, lda, b, ldb, g + j * cols, cols, columns);
 }
 
 /* The numbers of one row, and where its chunk lives in memory. */
@@ -403,7 +438,7 @@ static void NAME(backward)(const term_t *t, NAME(row_t) *r, const REAL *points, 
     int64_t streams = 1 + t->firsts + t->seconds, columns = t->groups * streams * n, hidden = t->layers - 1;
     int64_t dims = t->sizes[0];
     REAL *last = gradient + (r->weight[hidden] - r->theta);
-    NAME(outer)(1, t->sizes[hidden], r->dslots, r->h[hidden - 1], last, columns, r->stride);
+    NAME(outer)(1, t->sizes[hidden], r->dslots, r->stride, r->h[hidden - 1], r->stride, last, columns);
     V sum = (V){0};
     for (int64_t g = 0; g < t->groups; g++)
         for (int64_t k = 0; k < n; k += LANES) sum += *(V *)(r->dslots + g * streams * n + k);
@@ -411,7 +446,8 @@ static void NAME(backward)(const term_t *t, NAME(row_t) *r, const REAL *points, 
     NAME(product)(t->sizes[hidden], 1, r->weight[hidden], 1, 1, r->dslots, r->dh, columns, r->stride);
     for (int64_t l = hidden - 1; l > 0; l--) {
         NAME(deactivate)(t, r, l, n, gradient + (r->bias[l] - r->theta));
-        NAME(outer)(t->sizes[l + 1], t->sizes[l], r->dz, r->h[l - 1], gradient + (r->weight[l] - r->theta), columns, r->stride);
+        NAME(outer)(t->sizes[l + 1], t->sizes[l], r->dz, r->stride, r->h[l - 1], r->stride,
+                    gradient + (r->weight[l] - r->theta), columns);
         NAME(product)(t->sizes[l], t->sizes[l + 1], r->weight[l], 1, t->sizes[l], r->dz, r->dh, columns, r->stride);
     }
     NAME(deactivate)(t, r, 0, n, gradient + (r->bias[0] - r->theta));
@@ -559,6 +595,5 @@ void NAME(taylor_mlp)(const term_t *t, int64_t rows, int64_t parameters, const R
 
 #undef LANES
 #undef V
-#undef H
 #undef I
 #endif

@@ -90,28 +90,20 @@ static void NAME(field)(const field_t *t, NAME(chunk_t) *c, const REAL *x, int64
     }
 }
 
+static const REAL NAME(ones)[CHUNK] = {[0 ... CHUNK - 1] = 1};
+
 /* From the cotangent of f, in dz, to the gradient of theta. */
 static void NAME(field_backward)(const field_t *t, NAME(chunk_t) *c, const REAL *x, int64_t apart, int64_t n,
                                  const REAL *theta, REAL *gradient) {
     for (int64_t l = t->layers - 1; l >= 0; l--) {
         int64_t in = t->sizes[l], out = t->sizes[l + 1];
         REAL *weight = gradient + (c->weight[l] - theta), *bias = gradient + (c->bias[l] - theta);
-        for (int64_t j = 0; j < out; j++) {
-            V sum = (V){0};
-            for (int64_t k = 0; k < n; k += LANES) sum += *(V *)(c->dz + j * c->stride + k);
-            bias[j] += NAME(total)(sum);
-        }
+        NAME(outer)(out, 1, c->dz, c->stride, NAME(ones), 0, bias, n);
         if (l == 0) {
-            for (int64_t j = 0; j < out; j++)
-                for (int64_t i = 0; i < in; i++) {
-                    V sum = (V){0};
-                    for (int64_t k = 0; k < n; k += LANES)
-                        sum += *(V *)(c->dz + j * c->stride + k) * *(const V *)(x + i * apart + k);
-                    weight[j * in + i] += NAME(total)(sum);
-                }
+            NAME(outer)(out, in, c->dz, c->stride, x, apart, weight, n);
             return;
         }
-        NAME(outer)(out, in, c->dz, c->h[l - 1], weight, n, c->stride);
+        NAME(outer)(out, in, c->dz, c->stride, c->h[l - 1], c->stride, weight, n);
         NAME(product)(in, out, c->weight[l], 1, in, c->dz, c->dh, n, c->stride);
         for (int64_t i = 0; i < in; i++)
             for (int64_t k = 0; k < n; k += LANES) {
