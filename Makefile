@@ -2,7 +2,7 @@
 # make test      set up what is missing, then run every check and test (WORKERS=2 at a time)
 # make setup     only prepare .venv (TORCH=cpu, the default, or TORCH=cuda)
 # make validate  the slow science in tests/validation
-# make faults    break jobs and store some hundred times, and print what held
+# make faults    break jobs and store some sixty times, and print what held
 # make test-duckdb  the tests of the store on the newest DuckDB 1.5, in .venv/duckdb-1.5
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)

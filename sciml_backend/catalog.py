@@ -3,7 +3,7 @@
 An entry is the subclass of its contract that a module defines; its identifier is the module's name. Entries come from
 the folders of this package, from Python entry points (groups ``regime_atlas.problems``, ``.models``, ``.strategies``,
 ``.diagnostics``, ``.objectives``) and from the folder named by ``ATLAS_PLUGINS`` (with the same subfolders). The
-content of a plugin is part of the identity of the cells it computes.
+content of a problem or strategy that is a plugin is part of the identity of the runs it makes.
 """
 
 from __future__ import annotations

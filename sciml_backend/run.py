@@ -18,7 +18,7 @@ PROTOCOL_VERSION = 1
 """Raised by one whenever a change in the code changes the numbers a run produces."""
 
 DTYPES = ("float32", "float64")
-PROTOCOLS = ("published", "corrected", "released")
+PROTOCOLS = ("published", "corrected")
 SOURCES = ("computed", "published")
 PUBLISHED = "published:"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from typing import Any
 
 from sciml_backend.command import Command
@@ -27,10 +28,25 @@ class Catalog(Command):
             lines.append(kind)
             lines += [f"  {name:24}{entry['label']}" for name, entry in result[kind].items()]
         lines.append("maps (family/problem/strategy[@variant])")
-        for m in result["maps"]:
-            x = ", ".join(f"{v:g}" for v in m["x"]["values"])
-            y = ", ".join(f"{v:g}" for v in m["y"]["values"])
-            lines.append(f"  {m['family']}/{m['problem']}/{m['strategy']}")
-            lines.append(f"      {m['x']['name']}: {x}")
-            lines.append(f"      {m['y']['name']}: {y}")
+        for (family, problem), maps in itertools.groupby(result["maps"], lambda m: (m["family"], m["problem"])):
+            lines.append(f"  {family}/{problem}")
+            lines += _of_problem(list(maps))
+        lines.append("What --set and --with take is on the Methods page, and here with --json.")
         return "\n".join(lines)
+
+
+def _of_problem(maps: list[dict[str, Any]]) -> list[str]:
+    """The axes of a problem's maps, and its strategies by the variants that they have."""
+    lines = [f"      {axis['name']}: {_values(axis)}" for axis in (maps[0]["x"], maps[0]["y"])]
+    by_variants: dict[tuple[str, ...], list[str]] = {}
+    for m in maps:
+        by_variants.setdefault(tuple(m["variants"]), []).append(m["strategy"])
+    for variants, strategies in by_variants.items():
+        names = ", ".join(f"@{variant}" for variant in variants if variant)
+        which = "also" if "" in variants else "only"
+        lines.append(f"      {', '.join(strategies)}{f' ({which} {names})' if names else ''}")
+    return lines
+
+
+def _values(axis: dict[str, Any]) -> str:
+    return ", ".join(axis.get("names") or [f"{value:g}" for value in axis["values"]])

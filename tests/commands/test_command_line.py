@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,18 @@ def atlas(tmp_path: Path) -> Any:
 def ok(done: Any) -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_the_catalogue_prints_names_that_can_be_asked_for(atlas: Any) -> None:
+    done = atlas("catalog")
+    assert done.returncode == 0, done.stderr
+    blocks = re.split(r"\n(?=  \S)", done.stdout)
+    darcy, poisson, convection = (
+        next(block for block in blocks if block.startswith(f"  {name}\n"))
+        for name in ("pino/darcy", "fno/poisson_2d", "pinn/convection")
+    )
+    assert "adam, lbfgs, alm, nncg, cl (also @coarse)" in darcy and "K: 1-2.5, 2.5-5," in poisson
+    assert "lbfgs" in convection and "(only @float64,depth=2,width=10, @depth=2,width=10)" in convection
 
 
 def test_a_run_prints_its_record(atlas: Any) -> None:
