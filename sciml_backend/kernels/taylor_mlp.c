@@ -23,17 +23,18 @@
 #define VECTOR_BYTES 64
 #define TALL 5 /* register block of a product: rows, */
 #define WIDE 4 /* and vectors of columns */
+#define BROAD 4 /* columns of an outer product's block */
 #define FLOATS {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} /* the lanes of a vector */
 #define DOUBLES {0, 1, 2, 3, 4, 5, 6, 7}
 #else
 #define VECTOR_BYTES 32
 #define TALL 5
 #define WIDE 2
+#define BROAD 2
 #define FLOATS {0, 1, 2, 3, 4, 5, 6, 7}
 #define DOUBLES {0, 1, 2, 3}
 #endif
-#define SUMS (VECTOR_BYTES / 4) /* register block of an outer product, */
-#define BROAD 4                 /* and columns of it */
+#define SUMS (VECTOR_BYTES / 4) /* sums of an outer product's block: one or two vectors of them */
 
 #define MAX_FACTORS 4 /* factors of one monomial */
 #define MAX_LAYERS 16
@@ -165,7 +166,8 @@ INLINE void NAME(product_block)(int tall, int wide, int64_t inner, const REAL *w
 
 INLINE void NAME(product_rows)(int wide, int64_t outer, int64_t inner, const REAL *w, int64_t wj, int64_t wi,
                                const REAL *h, REAL *z, int64_t stride) {
-    int64_t j = 0, lower = (TALL - outer % TALL) % TALL * (TALL - 1); /* rows in lower blocks: best, none is left over */
+    int64_t j = 0, lower = (TALL - outer % TALL) % TALL * (TALL - 1); /* rows in lower blocks, so that none is left over */
+    if (lower > outer) lower = 0;
     for (; j + TALL <= outer - lower; j += TALL)
         NAME(product_block)(TALL, wide, inner, w + j * wj, wj, wi, h, z + j * stride, stride);
     for (; j + TALL - 1 <= outer; j += TALL - 1)
@@ -202,7 +204,7 @@ INLINE V NAME(totals)(V v[LANES]) {
                   NAME(mixed)(v[o], v[o + LANES / 2], lane + (upper & LANES / 2) + LANES / 2);
 #pragma GCC unroll 4
     for (int s = LANES / 4; s; s /= 2) {
-        const I odd = (lane & s) != 0;
+        const I odd = (lane & s) != 0; /* bit s of the vector's number changes places with that of the lane's */
 #pragma GCC unroll 16
         for (int o = 0; o < LANES / 2; o++)
             if (!(o & s)) {
@@ -252,16 +254,17 @@ INLINE void NAME(outer_rows)(int tall, int broad, int64_t cols, const REAL *a, i
             NAME(outer_block)(1, 1, a + j * lda, lda, b + i * ldb, ldb, g + j * ldg + i, ldg, columns);
 }
 
-/* g[j][i] += sum_k a[j][k] b[i][k]. */
+/* g[j][i] += sum_k a[j][k] b[i][k]. Columns that are left over go by SUMS of their rows. */
 static void NAME(outer)(int64_t rows, int64_t cols, const REAL *a, int64_t lda, const REAL *b, int64_t ldb, REAL *g,
                         int64_t columns) {
-    int64_t j = 0;
-    if (cols < BROAD)
-        for (; j + SUMS <= rows; j += SUMS)
-            NAME(outer_rows)(SUMS, 1, cols, a + j * lda, lda, b, ldb, g + j * cols, cols, columns);
+    int64_t j = 0, whole = cols - cols % BROAD;
     for (; j + SUMS / BROAD <= rows; j += SUMS / BROAD)
-        NAME(outer_rows)(SUMS / BROAD, BROAD, cols, a + j * lda, lda, b, ldb, g + j * cols, cols, columns);
-    for (; j < rows; j++) NAME(outer_rows)(1, SUMS, cols, a + j * lda, lda, b, ldb, g + j * cols, cols, columns);
+        NAME(outer_rows)(SUMS / BROAD, BROAD, whole, a + j * lda, lda, b, ldb, g + j * cols, cols, columns);
+    for (; j < rows; j++) NAME(outer_rows)(1, SUMS, whole, a + j * lda, lda, b, ldb, g + j * cols, cols, columns);
+    b += whole * ldb, g += whole, whole = cols - whole;
+    for (j = 0; j + SUMS <= rows; j += SUMS)
+        NAME(outer_rows)(SUMS, 1, whole, a + j * lda, lda, b, ldb, g + j * cols, cols, columns);
+    for (; j < rows; j++) NAME(outer_rows)(1, 1, whole, a + j * lda, lda, b, ldb, g + j * cols, cols, columns);
 }
 
 /* The numbers of one row, and where its chunk lives in memory. */
