@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -28,12 +31,35 @@ def require(needed: int, device: str | torch.device, what: str, instead: str) ->
         )
 
 
+KEPT = {-1: 2**31 - 1, -3: 2**25}
+"""What glibc is told: to keep freed memory at the end of the heap, M_TRIM_THRESHOLD, and to take blocks of up to 32 MiB
+from the heap, M_MMAP_THRESHOLD. Both are the largest it accepts."""
+
+
+def keep_freed() -> None:
+    """Keep freed memory for the next step: to give it back and fault it in anew costs more than a step on vectors of P.
+
+    Only glibc is told; ``free`` gives back what is kept before it counts.
+    """
+    if mallopt := _of_glibc("mallopt"):
+        for option, value in KEPT.items():
+            mallopt(option, value)
+
+
+@cache
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    found: Callable[..., int] | None = getattr(ctypes.CDLL(None), name, None)
+    return found
+
+
 def free(device: str | torch.device) -> int:
     """Bytes that can be had on a device: what the system calls available, within the container's own limit."""
     place = torch.device(device)
     if place.type == "cuda":
         kept = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)  # torch uses it again
         return int(torch.cuda.mem_get_info(place)[0]) + kept
+    if give_back := _of_glibc("malloc_trim"):
+        give_back(0)
     return min(_available(), _container())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from sciml_backend import __version__
+from sciml_backend import __version__, memory
 from sciml_backend.kernels import build
 from sciml_backend.run import BadRequest
 
@@ -55,7 +55,7 @@ def device_label(device: str) -> str:
 
 
 def prepare(device: str, *, threads: int) -> torch.device:
-    """Set threads, turn TF32 off, and give the device back; raises BadRequest when it is not there."""
+    """Set threads and memory, turn TF32 off, and give the device back; raises BadRequest when it is not there."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadRequest(f"There is no GPU that torch can use here, and {device!r} was asked for; use --device cpu.")
     if threads < 1:
@@ -69,6 +69,7 @@ def prepare(device: str, *, threads: int) -> torch.device:
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
         raise BadRequest(f"There are {torch.cuda.device_count()} GPUs here, and {device!r} was asked for.")
     torch.set_num_threads(threads)
+    memory.keep_freed()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     return place

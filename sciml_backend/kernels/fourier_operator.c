@@ -625,8 +625,16 @@ void NAME(fourier_operator)(const operator_t *o, int64_t samples, int64_t keep, 
     restore(before);
 }
 
-/* Adds to `gradient` that of sum cotangent . outputs, after a call that kept what is needed; `spectral` has the
- * layers' spectral weights transposed. */
+/* The layers' spectral weights transposed, (layers, modes, 2 out, in). */
+void NAME(fourier_operator_transposed)(const operator_t *o, const REAL *theta, REAL *spectral) {
+    const int64_t c = o->width, modes = 2 * o->modes * o->modes;
+    for (int64_t l = 0; l < o->layers; l++)
+        for (int64_t mode = 0; mode < modes; mode++, spectral += 2 * c * c)
+            NAME(transpose)(c, 2 * c, theta + o->at[SPECTRAL(l)] + mode * 2 * c * c, 2 * c, spectral, c);
+}
+
+/* Adds to `gradient` that of sum cotangent . outputs, after a call that kept what is needed; `spectral` is what
+ * `fourier_operator_transposed` gives. */
 void NAME(fourier_operator_back)(const operator_t *o, int64_t samples, const REAL *tables, const REAL *theta,
                                  const REAL *spectral, const REAL *fields, const REAL *cotangent, REAL *gradient,
                                  REAL *work) {

@@ -81,20 +81,23 @@ class FusedOperator:
         suffix = SUFFIX[dtype]
         size = getattr(library, f"{NAME}_size_{suffix}")
         size.restype = INT
-        self._forward, self._backward = (getattr(library, f"{NAME}{way}_{suffix}") for way in ("", "_back"))
-        self._forward.restype = self._backward.restype = None
+        self._forward, self._backward, self._transpose = (
+            getattr(library, f"{NAME}{what}_{suffix}") for what in ("", "_back", "_transposed")
+        )
+        self._forward.restype = self._backward.restype = self._transpose.restype = None
         self._work = torch.empty(size(ctypes.byref(self._operator), INT(samples), INT(1)), dtype=dtype)
+        self._spectral = torch.empty(layers * 4 * modes**2 * units[0] ** 2, dtype=dtype)
 
     @property
     def bytes(self) -> int:
         """What it holds in memory."""
-        return self._work.nbytes + self._tables.nbytes
+        return self._work.nbytes + self._spectral.nbytes + self._tables.nbytes
 
     def load(self, theta: Tensor) -> None:
         """The weights (P,) of the calls that follow."""
         self._require(theta)
         self._theta = theta.contiguous()
-        self._transposed: Tensor | None = None
+        self._transposed = False
 
     def forward(self, fields: Tensor) -> Tensor:
         """Outputs (n, outputs, h, w) of contiguous fields (n, inputs, h, w), n ≤ ``samples``."""
@@ -122,9 +125,10 @@ class FusedOperator:
         self._require(fields, len(fields), self._operator.inputs)
         self._require(cotangent, len(fields), self.outputs)
         self._require(gradient)
-        if self._transposed is None:
-            self._transposed = self._spectral()
-        tensors = (self._tables, self._theta, self._transposed, fields, cotangent, gradient, self._work)
+        if not self._transposed:
+            self._transpose(ctypes.byref(self._operator), address(self._theta), address(self._spectral))
+            self._transposed = True
+        tensors = (self._tables, self._theta, self._spectral, fields, cotangent, gradient, self._work)
         self._backward(ctypes.byref(self._operator), INT(len(fields)), *(address(t) for t in tensors))
 
     def _require(self, tensor: Tensor, *channels: int) -> None:
@@ -135,13 +139,6 @@ class FusedOperator:
                 f"The kernel takes a contiguous tensor {shape} of {self.dtype}, "
                 f"got {tuple(tensor.shape)} of {tensor.dtype}."
             )
-
-    def _spectral(self) -> Tensor:
-        """The layers' spectral weights, (layers, modes, 2 · out, in)."""
-        o = self._operator
-        modes, starts = 2 * o.modes**2, self._at[2 : 2 + 3 * o.layers : 3].tolist()
-        blocks = [self._theta[at : at + modes * 2 * o.width**2].view(modes, o.width, -1).mT for at in starts]
-        return torch.stack(blocks).contiguous()
 
 
 def _angles(positions: range, frequencies: range, n: int) -> Tensor:

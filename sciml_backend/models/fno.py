@@ -122,7 +122,7 @@ class FNO(OperatorModel):
         """What trains fast on one grid, so many samples at a time; raises BadRequest when the grid is too small."""
         self.check(h, w)
         samples = samples or PIECE[device.type]
-        weights = 4 * self.parameters * dtype.itemsize  # they themselves, a copy, one transposed, the gradient
+        weights = 3 * self.parameters * dtype.itemsize  # they themselves, a copy and the gradient
         if device.type != "cpu" or not available(self.width, self.hidden):
             return FNOStepper(self, samples, weights + self.memory(min(samples, most), h, w, dtype.itemsize), None)
         fused = FusedOperator(
@@ -192,9 +192,11 @@ class FNOStepper:
         gradient = torch.zeros_like(theta, memory_format=torch.contiguous_format)
         step = self._plain if self.fused is None else self._fused
         for row, own in enumerate(self._own(theta, fields)):
-            weights = theta[row].detach().clone()
+            weights = theta[row].detach()
             if self.fused is not None:
                 self.fused.load(weights)
+            else:
+                weights = weights.clone()
             for at in range(0, len(own), self.samples):
                 samples = slice(at, min(at + self.samples, len(own)))
                 values[row] += step(weights, own[samples], partial(loss, row=row, samples=samples), gradient[row])

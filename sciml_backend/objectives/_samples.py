@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -236,17 +236,23 @@ class OnSamples(OfRuns):
         return [self._chosen[at : at + size] for at in range(0, len(self._chosen), size)]
 
     def value_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        own, every = self._for(theta), range(len(theta))
-        values, gradients = theta.new_zeros(len(theta), dtype=torch.float64), torch.zeros_like(theta)
-        for rows in [every] if self._together else [every[row : row + 1] for row in every]:
-            part = slice(rows.start, rows.stop)
-            for samples in own._pieces(256):
-                inputs = [own._set(row).inputs(samples) for row in rows]
-                fields = torch.stack(inputs) if len(inputs) > 1 else inputs[0]
-                value, gradient = self._stepper.value_and_gradient(theta[part], fields, own._sharing(rows, samples))
-                values[part] += value
-                gradients[part] += gradient
+        every = range(len(theta))
+        groups = [every] if self._together else [every[row : row + 1] for row in every]
+        found = [self._for(theta)._step_of(theta, rows) for rows in groups]
+        # Of one row, nothing is copied: an operator's gradient is as large as all else in a step on few samples.
+        values, gradients = found[0] if len(found) == 1 else map(torch.cat, zip(*found, strict=True))
         return values.to(theta), gradients
+
+    def _step_of(self, theta: Tensor, rows: range) -> tuple[Tensor, Tensor]:
+        """Loss (k,) in float64 and gradient (k, P) of these rows of theta (B, P)."""
+        part = theta[rows.start : rows.stop]
+        found = []
+        for samples in self._pieces(256):
+            inputs = [self._set(row).inputs(samples) for row in rows]
+            fields = torch.stack(inputs) if len(inputs) > 1 else inputs[0]
+            found.append(self._stepper.value_and_gradient(part, fields, self._sharing(rows, samples)))
+        values, gradients = (reduce(torch.add, parts) for parts in zip(*found, strict=True))
+        return values, gradients
 
     def value(self, theta: Tensor) -> Tensor:
         own, values = self._for(theta), torch.zeros(len(theta), dtype=torch.float64)
