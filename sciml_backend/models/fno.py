@@ -195,8 +195,6 @@ class FNOStepper:
             weights = theta[row].detach()
             if self.fused is not None:
                 self.fused.load(weights)
-            else:
-                weights = weights.clone()
             for at in range(0, len(own), self.samples):
                 samples = slice(at, min(at + self.samples, len(own)))
                 values[row] += step(weights, own[samples], partial(loss, row=row, samples=samples), gradient[row])

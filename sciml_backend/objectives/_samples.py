@@ -245,14 +245,15 @@ class OnSamples(OfRuns):
 
     def _step_of(self, theta: Tensor, rows: range) -> tuple[Tensor, Tensor]:
         """Loss (k,) in float64 and gradient (k, P) of these rows of theta (B, P)."""
-        part = theta[rows.start : rows.stop]
-        found = []
-        for samples in self._pieces(256):
+
+        def piece(samples: np.ndarray) -> tuple[Tensor, Tensor]:
             inputs = [self._set(row).inputs(samples) for row in rows]
             fields = torch.stack(inputs) if len(inputs) > 1 else inputs[0]
-            found.append(self._stepper.value_and_gradient(part, fields, self._sharing(rows, samples)))
-        values, gradients = (reduce(torch.add, parts) for parts in zip(*found, strict=True))
-        return values, gradients
+            part = theta[rows.start : rows.stop]
+            return self._stepper.value_and_gradient(part, fields, self._sharing(rows, samples))
+
+        # One after the other: a gradient for every piece at once would not fit into what ``memory`` says.
+        return reduce(lambda total, more: (total[0] + more[0], total[1] + more[1]), map(piece, self._pieces(256)))
 
     def value(self, theta: Tensor) -> Tensor:
         own, values = self._for(theta), torch.zeros(len(theta), dtype=torch.float64)
