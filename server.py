@@ -134,7 +134,7 @@ def _catalogue_record() -> Iterator[Callable[[], Mapping[str, Any]]]:
     It works while the store is opened; what is yielded waits for it, and raises BadRequest when it failed.
     """
     target = (paths.var() / "catalog.json").resolve()
-    command = [sys.executable, "-m", "sciml_backend.record", str(target)]
+    command = [sys.executable, "-m", "sciml_backend.catalog_record", str(target)]
     environment = {"OMP_NUM_THREADS": "1"} | os.environ
     with subprocess.Popen(
         command, cwd=paths.ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

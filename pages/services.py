@@ -28,7 +28,7 @@ _provided: list[_Services] = []
 
 
 def provide(store: Store, record: Mapping[str, Any]) -> None:
-    """Give pages a store to read and the record that ``sciml_backend.record`` wrote; replaces what was given before."""
+    """Give pages a store to read and the catalogue's record (``catalog_record``); replaces what was given before."""
     _provided[:] = [_Services(store, record)]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sciml_backend import catalog
-from sciml_backend.record import record
+from sciml_backend.catalog_record import record
 from sciml_backend.run import BadRequest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,8 +148,8 @@ def test_the_compute_side_needs_no_page_and_no_database(tmp_path: Path) -> None:
 import sys
 for name in ("streamlit", "plotly", "duckdb", "pyhessian", "tqdm"):
     sys.modules[name] = None
-import sciml_backend.sweep, sciml_backend.store.spool, sciml_backend.record
-sciml_backend.record.record()
+import sciml_backend.sweep, sciml_backend.store.spool, sciml_backend.catalog_record
+sciml_backend.catalog_record.record()
 from sciml_backend.__main__ import main
 small = "--set beta=5 --data 50 --set width=8 --set depth=1 --set max_epochs=1".split()
 sys.exit(main(["sweep", "pinn/convection/lbfgs", *small]) or main(["run", "pinn/convection/lbfgs", *small]))

@@ -18,7 +18,7 @@ class Catalog(Command):
         pass
 
     def execute(self, args: argparse.Namespace) -> Any:
-        from sciml_backend.record import record
+        from sciml_backend.catalog_record import record
 
         return record()
 

@@ -1,6 +1,6 @@
 """The record of the catalogue: what pages need to know of it, as JSON, so that they never import torch.
 
-``python -m sciml_backend.record PATH`` writes it; the server does so in a child process at its start.
+``python -m sciml_backend.catalog_record PATH`` writes it; the server does so in a child process at its start.
 """
 
 from __future__ import annotations
