@@ -35,9 +35,9 @@ def profile(
         colours = (OKABE_ITO[k],) * 3 if len(names) > 1 else (OKABE_ITO[0], OKABE_ITO[5], OKABE_ITO[2])
         own = f"{name} " if name else ""
         lines += [
-            _line(along, wanted[k], f"{own}reference", colours[0], "solid", "y"),
-            _line(along, found[k], f"{own}predicted", colours[1], "dash", "y"),
-            _line(along, found[k] - wanted[k], f"{own}predicted − reference", colours[2], "solid", "y2"),
+            _line(along, wanted[k], f"{own}reference", colours[0], "solid", "y", x_title),
+            _line(along, found[k], f"{own}predicted", colours[1], "dash", "y", x_title),
+            _line(along, found[k] - wanted[k], f"{own}predicted − reference", colours[2], "solid", "y2", x_title),
         ]
     layout = figure_layout(
         height=height,
@@ -49,7 +49,7 @@ def profile(
     return figure(lines, layout)
 
 
-def _line(x: Any, y: Any, name: str, colour: str, dash: str, axis: str) -> dict[str, Any]:
+def _line(x: Any, y: Any, name: str, colour: str, dash: str, axis: str, x_title: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "name": name,
@@ -58,5 +58,5 @@ def _line(x: Any, y: Any, name: str, colour: str, dash: str, axis: str) -> dict[
         "yaxis": axis,
         "mode": "lines",
         "line": {"color": colour, "dash": dash, "width": 2},
-        "hovertemplate": f"x %{{x:.3f}}<br>%{{y:.3e}}<extra>{name}</extra>",
+        "hovertemplate": f"{x_title} %{{x:.3f}}<br>%{{y:.3e}}<extra>{name}</extra>",
     }

@@ -33,10 +33,11 @@ def solution(
     error = fields[0] - fields[1]
     low, high = _range(fields[1])
     bound = max(abs(end) for end in _range(error)) or 1.0
+    place = f"{x_title} %{{x:.3f}}<br>{t_title} %{{y:.3f}}<br>"
     panels = [
-        _panel(0, x, t, fields[0], "predicted", low, high),
-        _panel(1, x, t, fields[1], "reference", low, high),
-        _panel(2, x, t, error, "error", -bound, bound) | {"colorscale": SIGNED},
+        _panel(0, x, t, fields[0], "predicted", low, high, place),
+        _panel(1, x, t, fields[1], "reference", low, high, place),
+        _panel(2, x, t, error, "error", -bound, bound, place) | {"colorscale": SIGNED},
     ]
     layout = figure_layout(height=height, annotations=[_heading(k, words) for k, words in enumerate(HEADINGS)])
     for k in range(3):
@@ -46,7 +47,7 @@ def solution(
 
 
 def _panel(
-    k: int, x: ArrayLike, t: ArrayLike, field: NDArray[Any], name: str, low: float, high: float
+    k: int, x: ArrayLike, t: ArrayLike, field: NDArray[Any], name: str, low: float, high: float, place: str
 ) -> dict[str, Any]:
     return {
         "type": "heatmap",
@@ -59,7 +60,7 @@ def _panel(
         "colorscale": HEAT,
         "showscale": k > 0,
         "colorbar": {"x": _domain(k)[1] + 0.005, "thickness": 9, "outlinewidth": 0},
-        "hovertemplate": f"x %{{x:.3f}}<br>t %{{y:.3f}}<br>{name} %{{z:.3e}}<extra></extra>",
+        "hovertemplate": f"{place}{name} %{{z:.3e}}<extra></extra>",
         "xaxis": _name("x", k),
         "yaxis": _name("y", k),
     }

@@ -80,6 +80,13 @@ def test_solution_shares_one_scale_and_centres_the_error():
     assert np.isnan(error.z[0, 0]) and error.z[2, 4] == 0.5
 
 
+def test_the_pointer_names_coordinates_as_the_axes_do():
+    x = np.linspace(0, 1, 4)
+    for panel in solution(x, x, np.outer(x, x), np.outer(x, x), t_title="y").data:
+        assert panel.hovertemplate.startswith("x %{x:.3f}<br>y %{y:.3f}<br>")
+    assert all(line.hovertemplate.startswith("t %") for line in profile(x, x, x, x_title="t").data)
+
+
 def test_a_profile_is_both_functions_and_their_difference_on_its_own_axis():
     x = np.linspace(0, 1, 4)
     wanted, learned, error = profile(x, [1, 2, np.inf, 4], [1, 1, 1, 1]).data
