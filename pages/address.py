@@ -182,4 +182,6 @@ def _text(value: Value) -> str:
         return str(int(value))
     if isinstance(value, list):
         return ",".join(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and float(f"{value:.6g}") == value:
+        return f"{value:.6g}"
+    return str(value)

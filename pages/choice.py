@@ -171,7 +171,8 @@ def _axes(name: MapName, source: str) -> tuple[Axis, Axis]:
     planned = _planned(name)
     if planned:
         x, y = planned["x"], planned["y"]
-        values = planned["axes"].get(name.variant) or {"x": x["values"], "y": y["values"]}
+        plain = {"x": x["values"], "y": y["values"]}
+        values = next((planned["axes"][v] for v in name.variant.split(",") if v in planned["axes"]), plain)
         return Axis(x["name"], _title(x), tuple(values["x"])), Axis("data", y["label"], tuple(values["y"]))
     stored = results.maps()
     row = stored[(stored["name"] == str(name)) & (stored["source"] == source)]
@@ -200,7 +201,9 @@ def _stored_template(chosen: Choice) -> RunSpec | None:
     if stored.empty or _planned(chosen.name) is None:
         return None
     spec = RunSpec.from_json(json.loads(stored["spec"].iloc[0]))
-    return spec.but(plugin=plugin_of(services.record()["plugins"], spec.problem, spec.strategy, spec.settings))
+    record = services.record()
+    usual = {name: known["default"] for name, known in record["strategies"][spec.strategy]["settings"].items()}
+    return spec.but(plugin=plugin_of(record["plugins"], spec.problem, spec.strategy, usual | dict(spec.settings)))
 
 
 def _template(chosen: Choice) -> RunSpec | None:

@@ -119,7 +119,7 @@ def _map(family: str, name: str, problem: Problem, strategy: str, variants: tupl
         "problem": name,
         "strategy": strategy,
         "variants": {v: _template(MapName(family, name, strategy, v), problem) for v in offered},
-        "axes": {v: _values(axes_of(MapName(family, name, strategy, v))) for v in offered},
+        "axes": {v: _values(axes_of(MapName(family, name, strategy, v))) for v in FAMILIES[family].variants},
         "x": {"name": axis.name, "label": axis.label, "values": [float(v) for v in axes.x], "names": list(axis.names)},
         "y": {"name": problem.data_name, "label": problem.data_label, "values": [float(n) for n in axes.y]},
     }

@@ -140,9 +140,11 @@ def plugin_of(
 ) -> str:
     """The content hashes of the plugins behind a run, empty when it is all ours.
 
-    ``plugins`` has the hashes by kind and identifier. A strategy may be the run's or one that its settings name.
+    ``plugins`` has the hashes by kind and identifier. A strategy may be the run's, one that its ``settings`` (defaults
+    included) name, or a phase that has settings of its own there.
     """
-    named = dict.fromkeys([strategy, *(value for _, value in sorted(settings.items()) if isinstance(value, str))])
+    held = [part for name, value in sorted(settings.items()) for part in (value, name.partition(".")[0])]
+    named = dict.fromkeys([strategy, *(part for part in held if isinstance(part, str))])
     found = [plugins["problems"].get(problem), *(plugins["strategies"].get(name) for name in named)]
     return "-".join(filter(None, found))
 

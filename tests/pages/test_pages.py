@@ -7,8 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from jobs import queue
 from jobs.control import ControlStore
-from pages import choice, diagnostics, services
-from sciml_backend import catalog, paths, record, sweep
+from pages import address, choice, diagnostics, services
+from sciml_backend import catalog, catalog_record, paths, plan, sweep
 from sciml_backend.run import Artifact, BadRequest, MapName, RunRecord, RunSpec, Status
 from sciml_backend.store import spool
 from tests.pages.conftest import run_record
@@ -290,7 +290,7 @@ def plugged(own_store, tmp_path, monkeypatch):
     def write(text):
         (tmp_path / "problems" / "slow.py").write_text(text)
         catalog.entries.cache_clear()
-        services.provide(own_store, record.record())
+        services.provide(own_store, catalog_record.record())
 
     yield write
     catalog.entries.cache_clear()
@@ -314,6 +314,17 @@ def test_pages_plan_the_runs_of_a_plugin_as_it_is_now(plugged, own_store):
     changed, planned_anew = both()
     assert changed == planned_anew
     assert {s.cell_id for s in changed}.isdisjoint(s.cell_id for s in found)
+
+
+@pytest.mark.parametrize("variant", ["", "coarse", "coarse,batch=64", "float64,coarse"])
+def test_a_variant_made_of_a_named_one_has_its_axes(store, variant):
+    name = MapName("fno", "poisson_2d", "adam", variant)
+    assert choice.choice(name, "computed").y.values == plan.axes_of(name).y
+
+
+def test_a_link_names_a_coefficient_with_every_digit():
+    value = 100 / 3
+    assert float(address.query({"x": value})["x"]) == value and address.query({"x": 5.0})["x"] == "5"
 
 
 def test_a_job_that_cannot_be_queued_twice_is_refused_in_one_sentence(small):
