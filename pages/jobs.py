@@ -4,7 +4,7 @@ import streamlit as st
 
 from jobs import queue
 from jobs.job import State
-from pages import devices, history, running, services, waiting
+from pages import devices, history, refused, running, services, waiting
 
 services.guard()
 
@@ -53,3 +53,4 @@ drawn = queue.last_event()
 st.fragment(board, run_every=2)(drawn)
 st.fragment(waiting.show, run_every=20)()
 st.fragment(history.show, run_every=60)()
+st.fragment(refused.show, run_every=60)()

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sciml_backend.run import BadRequest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -24,6 +26,15 @@ def var() -> Path:
 def results() -> Path:
     """The folder of shipped sweeps: Parquet batches at any depth, read-only."""
     return Path(os.environ.get("ATLAS_RESULTS") or ROOT / "data" / "results")
+
+
+def made(folder: Path) -> Path:
+    """A folder of ``var``, made if need be; raises BadRequest when it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRequest(f"{folder} cannot be made ({error.strerror}); name another folder in ATLAS_DATA.") from None
+    return folder
 
 
 def published() -> Path:

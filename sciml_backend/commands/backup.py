@@ -35,4 +35,6 @@ class Backup(Command):
         if "made" in result:
             return f"Backed up to {result['made']}"
         control = "put back" if result["control"] else "not in it"
-        return f"Batches put back: {result['batches']}, already there: {result['present']}. Job control: {control}."
+        batches = f"Batches put back: {result['batches']}, already there: {result['present']}"
+        damaged = f", damaged in the backup and left out: {result['damaged']}" if result["damaged"] else ""
+        return f"{batches}{damaged}. Job control: {control}."

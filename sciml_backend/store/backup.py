@@ -46,10 +46,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Restored:
-    """What was put back: batches that were missing or damaged, batches that were there, and whether job control was."""
+    """What was put back: batches that were missing or damaged, batches that were there, and whether job control was.
+
+    ``damaged`` batches of the backup itself were left out.
+    """
 
     batches: int
     present: int
+    damaged: int
     control: bool
 
 
@@ -81,8 +85,7 @@ def due(now: datetime) -> bool:
 
 def back_up(now: datetime | None = None) -> Path:
     """Make a backup, whole or not at all, and give back its folder; raises as ``keep_backups`` does."""
-    home = _home()
-    home.mkdir(parents=True, exist_ok=True)
+    home = paths.made(_home())
     require_space(home)
     _sweep_drafts()
     target = home / (now or datetime.now(UTC)).strftime(_STAMP)
@@ -141,18 +144,19 @@ def restore(folder: Path) -> Restored:
     """Put a backup back and drop the index, which the next start rebuilds; batches that came later stay.
 
     The control store that is replaced is kept in ``replaced/``. Raises BadRequest, and then nothing has changed, when a
-    server or a dispatcher is at work or when the backup differs from its manifest.
+    server or a dispatcher is at work, when there is no such backup, or when its job control is damaged.
     """
     try:
         folder = folder if folder.exists() else _home() / folder
     except OSError as error:
         raise BadRequest(f"{folder} is not a backup: {error.strerror}.") from None
-    entries = _verified(folder)
+    entries, damaged = _verified(folder)
     with _alone():
         outcomes = [_put_back(folder / name, entry) for name, entry in entries.items() if name != _CONTROL]
         if _CONTROL in entries:
             _put_control_back(folder / _CONTROL)
-    return Restored(batches=sum(outcomes), present=len(outcomes) - sum(outcomes), control=_CONTROL in entries)
+    back = sum(outcomes)
+    return Restored(batches=back, present=len(outcomes) - back, damaged=damaged, control=_CONTROL in entries)
 
 
 def _home() -> Path:
@@ -238,14 +242,16 @@ def _manifest(folder: Path) -> dict[str, Entry]:
         raise BadRequest(f"{folder} is not a backup: its {_MANIFEST} is missing or cannot be read.") from None
 
 
-def _verified(folder: Path) -> Mapping[str, Entry]:
+def _verified(folder: Path) -> tuple[Mapping[str, Entry], int]:
+    """The files of a backup that are as its manifest says, and how many batches are not."""
     entries = _manifest(folder)
-    for name, entry in entries.items():
+    for name in entries:
         if name != _CONTROL and not _BATCH.fullmatch(name):
             raise BadRequest(f"{folder} is not a backup: its {_MANIFEST} names {name!r}.")
-        if not (folder / name).is_file() or _entry(folder / name) != entry:
-            raise BadRequest(f"{folder.name} was not restored: {name} differs from its manifest; take another backup.")
-    return entries
+    whole = {n: e for n, e in entries.items() if (folder / n).is_file() and _entry(folder / n) == e}
+    if _CONTROL in entries.keys() - whole.keys():
+        raise BadRequest(f"{folder.name} was not restored: its {_CONTROL} is damaged; take another backup.")
+    return whole, len(entries) - len(whole)
 
 
 @contextmanager
@@ -253,7 +259,7 @@ def _alone() -> Iterator[None]:
     """No dispatcher and no owner of the index meanwhile; the index is put aside in the end."""
     from sciml_backend.store.connection import without_owner
 
-    paths.var().mkdir(parents=True, exist_ok=True)
+    paths.made(paths.var())
     with open(paths.control().with_name("dispatcher.lock"), "a") as lock, without_owner(paths.database()):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -54,8 +54,7 @@ class Store:
         Raises BadRequest when another process owns it, the folder cannot be written, or the disk is nearly full.
         """
         database = database or paths.database()
-        database.parent.mkdir(parents=True, exist_ok=True)
-        require_space(database.parent)
+        require_space(paths.made(database.parent))
         store = cls(connect_or_create(database), database=database)
         store.ingest(everything=True)
         return store

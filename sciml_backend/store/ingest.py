@@ -7,6 +7,7 @@ after the commit. Killed before the commit, the group is taken in again; killed 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from sciml_backend.store.batch import ARTIFACTS, RUNS, WITHDRAWALS, Header, read
 from sciml_backend.store.check import check_batch
 from sciml_backend.store.insert import forget_cells, insert_incoming, offer_files
 from sciml_backend.store.spool import FILE_LIMIT, batch_files, locate, log_name, sweep_drafts
+
+logger = logging.getLogger(__name__)
 
 GROUP_BYTES = 64 * FILE_LIMIT
 """Bytes of batches per transaction: a commit waits for the disk, so few large ones are faster than many small ones."""
@@ -234,7 +237,7 @@ def _judge_again(
 ) -> None:
     """Take what is stored of the withdrawn cells from its files once more: another of their runs may count now."""
     cells = sorted({cell for delivery in withdrawals for cell in delivery.header.cells})
-    logged = "SELECT file FROM ingest_log WHERE kind IN (?, ?) AND batch_id NOT IN (SELECT unnest(?))"
+    logged = "SELECT DISTINCT file FROM ingest_log WHERE kind IN (?, ?) AND batch_id NOT IN (SELECT unnest(?))"
     known = [RUNS, ARTIFACTS, [d.header.batch_id for d in arriving]]
     paths_there = [p for (file,) in cursor.execute(logged, known).fetchall() if (p := _place(file)) is not None]
     deliveries, _ = _read(sorted(paths_there, key=arrival), read_header)
@@ -301,6 +304,7 @@ def _quarantine(cursor: duckdb.DuckDBPyConnection, path: Path, reason: str) -> N
 
 
 def _log_rejection(cursor: duckdb.DuckDBPyConnection, path: Path, reason: str) -> None:
+    logger.warning("A batch was refused: %s", reason)
     cursor.execute("INSERT INTO quarantine VALUES (?, ?, now()::TIMESTAMP)", [log_name(path), reason])
 
 

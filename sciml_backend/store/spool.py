@@ -83,7 +83,7 @@ def batch_files(*folders: Path) -> Iterator[Path]:
 
     A batch file among them stands for itself.
     """
-    for folder in folders or _everywhere():
+    for folder in folders or everywhere():
         yield from (folder,) if folder.is_file() else sorted(folder.rglob("*.parquet"))
 
 
@@ -130,7 +130,7 @@ def withdrawn(*folders: Path) -> dict[str, str]:
     Runs and diagnostics that finished later count; the times are UTC texts of one form, so they compare as texts.
     """
     last: dict[str, str] = {}
-    for path, header in _headers([*folders, *_everywhere()]):
+    for path, header in _headers([*folders, *everywhere()]):
         if header.kind == WITHDRAWALS:
             with contextlib.suppress(pa.ArrowException, OSError):
                 for row in read_columns(path, ["cell_id", "withdrawn_at"]):
@@ -226,7 +226,8 @@ def sweep_drafts(folder: Path) -> None:
                 draft.unlink()
 
 
-def _everywhere() -> tuple[Path, ...]:
+def everywhere() -> tuple[Path, ...]:
+    """Where batches are looked for unless folders are named: shipped results, then the spool."""
     return paths.results(), paths.spool_done(), paths.spool_new()
 
 
@@ -236,11 +237,15 @@ def _counts(cell_id: str, finished_at: str | None, gone: Mapping[str, str]) -> b
 
 
 def _headers(folders: Iterable[Path]) -> Iterator[tuple[Path, Header]]:
-    for path in batch_files(*folders):
-        try:
-            yield path, read_header(path)
-        except BadRequest:  # the owner of the spool puts such files aside and says why
-            continue
+    """Until a listing brings nothing new: a file that vanished was moved, or merged into one that came later."""
+    listed: set[Path] = set()
+    while fresh := [path for path in batch_files(*folders) if path not in listed]:
+        listed.update(fresh)
+        for path in fresh:
+            try:
+                yield path, read_header(path)
+            except BadRequest:  # the owner of the spool puts such files aside and says why
+                continue
 
 
 def _parts(

@@ -65,7 +65,6 @@ def import_file(path: Path) -> Header:
     Raises BadRequest, with what is wrong, when the file is not a valid batch.
     """
     header = check_batch(path)
-    paths.spool_new().mkdir(parents=True, exist_ok=True)
-    require_space(paths.spool_new())
+    require_space(paths.made(paths.spool_new()))
     publish(path.read_bytes(), paths.spool_new(), batch_id=header.batch_id)
     return header

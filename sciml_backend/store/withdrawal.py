@@ -44,8 +44,7 @@ def withdraw(cell_id: str, *, reason: str, by: str) -> Withdrawal:
     # The clock that dated the run may be ahead of this one.
     moment = max(datetime.now(UTC).isoformat(timespec="seconds"), last)
     found = Withdrawal(cell_id=cell, reason=reason.strip(), withdrawn_by=by.strip(), withdrawn_at=moment)
-    paths.spool_new().mkdir(parents=True, exist_ok=True)
-    require_space(paths.spool_new())
+    require_space(paths.made(paths.spool_new()))
     write_rows(WITHDRAWALS, [asdict(found)], paths.spool_new(), batch_id=f"withdraw-{uuid.uuid4().hex}")
     return found
 

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from jobs import __main__ as jobs
 from pages import services
 from sciml_backend import __main__ as backend
-from sciml_backend import paths, record
+from sciml_backend import catalog_record, paths
 from sciml_backend.run import BadRequest
 from sciml_backend.store.batch import read_header
 from sciml_backend.store.connection import Store
@@ -119,7 +119,7 @@ ODD_LINKS = [
 @pytest.mark.parametrize("page", ["regime_map", "cell", "jobs", "methods"])
 def test_pages_open_at_any_link(page, world):
     with Store.open() as store:
-        services.provide(store, record.record())
+        services.provide(store, catalog_record.record())
         for link in ODD_LINKS:
             app = AppTest.from_file(str(paths.ROOT / "app.py"), default_timeout=30)
             app.run()

@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages import services
-from sciml_backend import paths, record
+from sciml_backend import catalog_record, paths
 from sciml_backend.run import Artifact, Curve, RunRecord, RunSpec, Status
 from sciml_backend.store import spool
 from sciml_backend.store.connection import Store
@@ -24,7 +24,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     """What pages know of the catalogue, where no run's cost was measured."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATLAS_RESULTS", str(tmp_path_factory.mktemp("nothing")))
-        return record.record()
+        return catalog_record.record()
 
 
 def opened(folder: Path, records: Sequence[RunRecord] = (), found: Sequence[Artifact] = ()) -> Iterator[Store]:

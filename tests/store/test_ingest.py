@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -188,13 +189,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("damage", BAD)
-def test_bad_files_are_put_aside_with_the_reason_and_others_go_on(store, record, damage):
+def test_bad_files_are_put_aside_with_the_reason_and_others_go_on(store, record, damage, caplog):
     spoil, sentence = BAD[damage]
     spoil(deliver([record(5)], "bad:0"))
     deliver([record(6)], "good:0")
     assert store.ingest() == Report(batches=1, quarantined=1)
     assert queries.runs(store, MAP)["x"].tolist() == [6.0]
     assert queries.quarantined(store)["reason"].str.contains(sentence).tolist() == [True]
+    assert re.search(sentence, caplog.text)
     assert len(list(paths.spool_quarantine().iterdir())) == 1 and not list(paths.spool_new().iterdir())
 
 

@@ -125,3 +125,23 @@ def test_drafts_of_dead_producers_are_removed_and_fresh_ones_stay(tmp_path):
         os.utime(tmp_path / name, (time.time() - age,) * 2)
     spool.sweep_drafts(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".fresh.tmp"]
+
+
+def test_a_file_that_moves_while_a_folder_is_read_is_still_found(tmp_path, monkeypatch, record):
+    monkeypatch.setenv("ATLAS_DATA", str(tmp_path))
+    monkeypatch.setenv("ATLAS_RESULTS", str(tmp_path / "results"))
+    records = [record(beta) for beta in (5, 6, 7)]
+    first, second, third = (
+        spool.write_runs([one], paths.spool_new(), batch_id=f"job:{k}", axis="beta")[0] for k, one in enumerate(records)
+    )
+    paths.spool_done().mkdir()
+    first.rename(paths.spool_done() / first.name)
+    read, moved = spool.read_header, []
+
+    def read_while_the_owner_moves(path):
+        if not moved:  # after the listings, before the rest is read
+            moved.append(second.rename(paths.spool_done() / second.name))
+        return read(path)
+
+    monkeypatch.setattr(spool, "read_header", read_while_the_owner_moves)
+    assert third.exists() and spool.existing_cells() == {one.spec.cell_id for one in records}

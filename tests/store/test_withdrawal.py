@@ -9,11 +9,12 @@ import pytest
 
 from sciml_backend import paths
 from sciml_backend.run import Artifact, BadRequest, Status
-from sciml_backend.store import queries, spool, transfer
+from sciml_backend.store import ingest, merge, queries, spool, transfer
 from sciml_backend.store.batch import WITHDRAWALS
 from sciml_backend.store.compact import compact
 from sciml_backend.store.connection import Store
 from sciml_backend.store.ingest import Report
+from sciml_backend.store.insert import offer_files
 from sciml_backend.store.withdrawal import withdraw
 
 MAP = "pinn/convection/lbfgs"
@@ -226,3 +227,24 @@ def test_readers_never_see_half_a_withdrawal(store, record):
         reads = [pool.submit(queries.runs, store, MAP) for _ in range(30)]
         store.ingest()
         assert {len(read.result()) for read in reads} <= {20, 0}
+
+
+def test_a_merged_file_is_read_once_however_many_batches_are_in_it(store, record, monkeypatch):
+    monkeypatch.setattr(merge, "AGE", 0.0)
+    monkeypatch.setattr(merge, "GRACE", 0.0)
+    records = [record(beta) for beta in range(5, 15)]
+    for k, one in enumerate(records):
+        deliver([one], f"job:{k}")
+    store.ingest()
+    store.tidy()
+    store.tidy()
+    offered = []
+
+    def offer(cursor, files, **kept):
+        offered.append(files)
+        offer_files(cursor, files, **kept)
+
+    monkeypatch.setattr(ingest, "offer_files", offer)
+    withdraw(records[0].spec.cell_id, reason="wrong", by="ada")
+    assert both_readers(store)[1] == {one.spec.cell_id for one in records[1:]}
+    assert max(map(len, offered)) == 1
