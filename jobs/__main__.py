@@ -93,6 +93,7 @@ def _list(asked: argparse.Namespace) -> None:
 
 def _submit(asked: argparse.Namespace) -> None:
     from sciml_backend import catalog
+    from sciml_backend.store import spool
 
     cells = plan(asked)
     common = {"device": asked.device, "requested_by": asked.by, "priority": asked.priority}
@@ -100,9 +101,13 @@ def _submit(asked: argparse.Namespace) -> None:
         catalog.entry("diagnostics", asked.what)
         jobs = [queue.submit_diagnostic(cell, asked.what, **common) for cell in cells]
     else:
-        jobs = [queue.submit_training(cells, **common)]
+        stored = spool.existing_cells()
+        missing = [cell for cell in cells if cell.cell_id not in stored]
+        if len(missing) < len(cells):
+            print(f"{len(cells) - len(missing):,} of {len(cells):,} runs are stored already.", file=sys.stderr)
+        jobs = [queue.submit_training(missing, **common)] if missing else []
     _print(jobs, asked)
-    if queue.dispatcher_pid() is None:
+    if jobs and queue.dispatcher_pid() is None:
         print("Nobody dispatches jobs now; start the server or `python -m jobs work`.", file=sys.stderr)
 
 

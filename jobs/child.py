@@ -92,7 +92,7 @@ class Child:
         if code == 0 and event == "end":
             return Outcome(ok=True)
         if self._stopping:
-            return Outcome(ok=False, stopped=True, error_class="Stopped", error_text="It was stopped.", retry=True)
+            return Outcome(ok=False, error_class="Stopped", error_text="It was stopped.", retry=True)
         if event == "error":
             said = {name: self._last[name] for name in ("error_class", "error_text", "retry", "out_of_memory")}
             return Outcome(ok=False, **said)

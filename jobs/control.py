@@ -22,6 +22,7 @@ from typing import Any
 from jobs.engine import Need
 from jobs.job import ACTIVE, ENDED, ON_A_WORKER, TRANSITIONS, JobInfo, State, Usage, new_job_id
 from jobs.parts import cut
+from sciml_backend import paths
 from sciml_backend.run import BadRequest, RunSpec
 
 MIGRATIONS = sorted(Path(__file__).with_name("migrations").glob("*.sql"))
@@ -118,7 +119,7 @@ class ControlStore:
                 yield db
 
     def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        paths.made(self.path.parent)
         db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             db.row_factory = sqlite3.Row
@@ -213,7 +214,8 @@ class ControlStore:
         """What the jobs of each person took on each kind of device, the greatest first."""
         asked = "ifnull(json_extract(spec_json, '$.device'), 'cpu')"
         device = f"substr({asked}, 1, instr({asked} || ':', ':') - 1)"
-        found = f"SELECT requested_by, {device}, count(*), sum(n_done), sum(seconds) FROM job"
+        runs = "sum(iif(kind = 'diagnose', 0, n_done))"
+        found = f"SELECT requested_by, {device}, count(*), {runs}, sum(seconds) FROM job"
         query = f"{found} GROUP BY 1, 2 ORDER BY 5 DESC, 1, 2"
         with self._open() as db:
             return [Usage(*row) for row in db.execute(query)]
@@ -320,7 +322,7 @@ class ControlStore:
             if ticket.state is not State.CANCELLING:
                 running = ticket.state in ON_A_WORKER
                 to = State.CANCELLING if running else State.CANCELLED
-                _move(db, ticket, to, actor=actor, detail="cancelled", changes={"cancel_requested": 1})
+                _move(db, ticket, to, actor=actor, detail="cancelled", changes={})
             return _info(_row(db, job_id))
 
     def requeue(self, job_id: str, *, actor: str) -> JobInfo:
@@ -333,8 +335,7 @@ class ControlStore:
             _refuse_twin(db, row["spec_hash"])
             if ticket.claims_cells:
                 _claim(db, job_id)
-            changes = {"failures": 0, "cancel_requested": 0, "error_class": None, "error_text": None,
-                       "finished_at": None, "shrink": 1}  # fmt: skip
+            changes = {"failures": 0, "error_class": None, "error_text": None, "finished_at": None, "shrink": 1}
             _move(db, ticket, State.QUEUED, actor=actor, detail="requeued", changes=changes)
             return _info(_row(db, job_id))
 
@@ -360,14 +361,14 @@ class ControlStore:
                 _event(db, job_id, ticket.attempt, start=ticket.state, to=ticket.state, actor=actor, detail=detail)
             return _info(_row(db, job_id))
 
-    def heartbeat(self, ticket: Ticket, *, lease: float, progress: Mapping[str, Any]) -> None:
-        """Renew the lease of a running attempt for ``lease`` seconds and note how far it is; no transition."""
+    def note_progress(self, ticket: Ticket, progress: Mapping[str, Any]) -> None:
+        """Note how far a running attempt is; no transition."""
         n_done = progress.get("done")
         with self._transaction() as db:
             db.execute(
-                "UPDATE job SET heartbeat_at = ?, lease_until = ?, n_done = ifnull(?, n_done), progress_json = ? "
+                "UPDATE job SET n_done = ifnull(?, n_done), progress_json = ? "
                 f"WHERE job_id = ? AND attempt = ? AND state IN ({_marks(ON_A_WORKER)})",
-                (now(), time.time() + lease, n_done, _text(progress), ticket.job_id, ticket.attempt, *ON_A_WORKER),
+                (n_done, _text(progress), ticket.job_id, ticket.attempt, *ON_A_WORKER),
             )
 
     def note(self, key: str, value: str) -> None:
@@ -470,9 +471,9 @@ def _move(
     if to not in ON_A_WORKER:
         columns |= {"progress_json": "{}"}  # what its worker said last holds no longer, curves and all
     if to is State.QUEUED:
-        columns |= {"attempt": ticket.attempt + 1, "owner": None, "engine_key": None, "lease_until": None}
+        columns |= {"attempt": ticket.attempt + 1}
     if not to.active:
-        columns |= {"finished_at": now(), "lease_until": None}
+        columns |= {"finished_at": now()}
     assignments = ", ".join(f"{name} = ?" for name in columns)
     done = db.execute(
         f"UPDATE job SET {assignments} WHERE job_id = ? AND state = ? AND attempt = ?",

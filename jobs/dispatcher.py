@@ -214,14 +214,7 @@ class Dispatcher:
                 self._told = devices
 
     def _start(self, ticket: Ticket, device: str) -> None:
-        lease = time.time() + self.pace.lease
-        changes: dict[str, Value] = {
-            "engine_key": ticket.engine_key,
-            "owner": ACTOR,
-            "lease_until": lease,
-            "device": device,
-        }
-        if not self.control.move(ticket, State.SUBMITTED, actor=ACTOR, changes=changes):
+        if not self.control.move(ticket, State.SUBMITTED, actor=ACTOR, changes={"device": device}):
             return
         self._submit(replace(ticket.now(State.SUBMITTED), device=device))
 
@@ -265,12 +258,10 @@ class Dispatcher:
             where = f"{ticket.place} on {message['host']}" if "host" in message else ticket.place
             self.control.move(ticket, State.RUNNING, actor=ACTOR, changes={"started_at": now(), "device": where})
         noted, noted_at = self._noted.get(ticket.engine_key, ({}, 0.0))
-        age = time.monotonic() - noted_at
-        heard_since = self._heard.get(ticket.engine_key, 0.0) > noted_at
-        if message and heard_since and age > (self.pace.note if message is not noted else self.pace.lease / 6):
+        if message and message is not noted and time.monotonic() > noted_at + self.pace.note:
             self._noted[ticket.engine_key] = (message, time.monotonic())
             curves = self._curves.setdefault(ticket.engine_key, LiveCurves())
-            self.control.heartbeat(ticket, lease=self.pace.lease, progress=note(message, curves))
+            self.control.note_progress(ticket, note(message, curves))
 
     def _end(self, ticket: Ticket, outcome: Outcome) -> None:
         changes = self._spent(ticket)

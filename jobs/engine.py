@@ -19,7 +19,6 @@ class Outcome:
     """
 
     ok: bool
-    stopped: bool = False
     error_class: str = ""
     error_text: str = ""
     retry: bool = False

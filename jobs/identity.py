@@ -13,7 +13,7 @@ def made() -> str:
     """The name of our data folder; given to it when it has none."""
     if not (name := read()):
         path = _path()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        paths.made(path.parent)
         with contextlib.suppress(FileExistsError), path.open("x") as file:
             file.write(uuid.uuid4().hex)
         name = read()

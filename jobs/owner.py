@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from jobs.control import ControlStore, now
+from sciml_backend import paths
 from sciml_backend.run import BadRequest
 
 KEY = "owner"
@@ -25,7 +26,7 @@ class Ownership:
 
     def __init__(self, control: ControlStore) -> None:
         self._control = control
-        control.path.parent.mkdir(parents=True, exist_ok=True)
+        paths.made(control.path.parent)
         self._file: IO[str] = open(_lock(control), "a")
         if not _locked(self._file):
             self._file.close()

@@ -20,6 +20,8 @@ __all__ = ["JobInfo", "State", "Usage"]
 
 AT_WORK = (State.RUNNING, State.CANCELLING, State.INGESTING, State.SUBMITTED)
 
+PRIORITY = 100
+"""A job's priority lies between this and its negative."""
 SMALL_JOB = 64
 """Runs up to which a training takes a share of a GPU only."""
 
@@ -30,9 +32,10 @@ def submit_training(
     """Queue the training of these cells, less those that are queued or running already.
 
     ``device`` is cpu, cuda or cuda:N (default ``ATLAS_DEVICE``, else cpu); higher ``priority`` goes first. Raises
-    BadRequest when no cell is left, or when there is no such device.
+    BadRequest when no cell is left, or when there is no such device or priority.
     """
     where = _device(device)
+    _require_priority(priority)
     spec = {"maps": sorted({str(cell.map) for cell in specs}), "device": where}
     share = 0.0 if where == "cpu" else WHOLE if len(specs) > SMALL_JOB else SMALL
     return _control().submit(
@@ -51,9 +54,10 @@ def submit_diagnostic(
 ) -> JobInfo:
     """Queue a diagnostic of one trained cell.
 
-    Raises BadRequest when the same one is queued or running, or when there is no such device.
+    Raises BadRequest when the same one is queued or running, or when there is no such device or priority.
     """
     where = _device(device)
+    _require_priority(priority)
     asked = {"maps": [str(spec.map)], "device": where, "diagnostic": kind, "settings": dict(settings or {})}
     share = 0.0 if where == "cpu" else SMALL
     return _control().submit(
@@ -128,7 +132,8 @@ def retry(job_id: str, *, requested_by: str = "") -> JobInfo:
 
 
 def prioritise(job_id: str, priority: int, *, requested_by: str = "") -> JobInfo:
-    """Serve a job before all those of lower priority; raises BadRequest when it has ended."""
+    """Serve a job before all those of lower priority; raises BadRequest when it has ended or there is no such one."""
+    _require_priority(priority)
     return _control().prioritise(job_id, priority, actor=requested_by or "queue")
 
 
@@ -172,6 +177,11 @@ def _device(asked: str | None) -> str:
         if device not in names and device not in {name.partition(":")[0] for name in names}:
             raise BadRequest(f"There is no device {device} here (there is {', '.join(names)}); choose one of these.")
     return device
+
+
+def _require_priority(priority: int) -> None:
+    if abs(priority) > PRIORITY:
+        raise BadRequest(f"A priority lies between -{PRIORITY} and {PRIORITY}, got {priority}.")
 
 
 def _own_devices() -> list[str]:

@@ -73,9 +73,9 @@ def _priority(job: JobInfo) -> None:
 
     st.number_input(
         "Priority",
-        value=job.priority,
-        min_value=-100,
-        max_value=100,
+        value=max(-queue.PRIORITY, min(job.priority, queue.PRIORITY)),  # older queues took any number
+        min_value=-queue.PRIORITY,
+        max_value=queue.PRIORITY,
         step=1,
         key=key,
         on_change=change,

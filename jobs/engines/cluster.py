@@ -253,9 +253,14 @@ def _topic() -> str:
 
 def require_address(address: str) -> dict[str, str]:
     """The certificates for an address, none for this machine's own; raises BadRequest when either cannot be used."""
-    parts = urlsplit(address)
-    if parts.scheme not in ("tls", "tcp") or not parts.hostname or not parts.port:
-        raise BadRequest(f"ENGINE_ADDRESS is like tls://host:8786, got {address!r}.")
+    refusal = BadRequest(f"ENGINE_ADDRESS is like tls://host:8786, got {address!r}.")
+    try:
+        parts = urlsplit(address)
+        whole = parts.scheme in ("tls", "tcp") and parts.hostname and parts.port
+    except ValueError:  # no port, or no closing bracket
+        raise refusal from None
+    if not whole:
+        raise refusal
     if parts.scheme == "tcp":
         if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
             raise BadRequest(

@@ -10,6 +10,9 @@ import pytest
 from jobs import bench
 from jobs.__main__ import main
 from jobs.job import State
+from sciml_backend import paths
+from sciml_backend.run import RunRecord, Status
+from sciml_backend.store import spool
 
 
 def test_list_says_so_when_there_is_nothing(capsys):
@@ -86,6 +89,19 @@ def test_a_submission_takes_what_a_sweep_takes(control, capsys):
     assert {(c.coefficients["beta"], c.seed) for c in cells} == {(5, 0), (5, 1), (10, 0), (10, 1)}
     assert all((c.model["width"], c.settings["max_epochs"], c.data_seed) == (8, 2, 3) for c in cells)
     assert "Nobody dispatches" in err
+
+
+def test_a_submission_leaves_out_what_is_stored(control, cells, capsys):
+    first, second = cells(2)
+    done = RunRecord(spec=first, status=Status.CONVERGED, reason="", train_loss=1e-5, test_error=0.01)
+    spool.write_runs([done], paths.spool_new(), batch_id="job:0", axis="beta")
+    words = ["submit", str(first.map), "--set", f"beta={first.coefficients['beta']:g}", "--data", str(first.data)]
+    assert main([*words, "--seeds", f"{first.seed},{second.seed}", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert control.parts(json.loads(out)["job_id"]) == {0: [second]}
+    assert err.startswith("1 of 2 runs are stored already.\n")
+    assert main([*words, "--seed", str(first.seed), "--json"]) == 0
+    assert capsys.readouterr() == ("", "1 of 1 runs are stored already.\n")
 
 
 @pytest.mark.parametrize("words", [["--set", "beta"], ["--data", "a"], ["--seeds", "0", "--seed", "1"]])

@@ -60,7 +60,7 @@ def test_the_attempt_is_a_fence(control, rehearse):
     assert control.move(zombie, State.QUEUED, actor="test")
     assert control.move(ticket_of(control, job_id), State.SUBMITTED, actor="test")
     assert not control.move(zombie, State.INGESTING, actor="zombie")
-    control.heartbeat(zombie, lease=60, progress={"done": 99})
+    control.note_progress(zombie, {"done": 99})
     assert control.job(job_id).n_done == 0
     assert control.job(job_id).attempt == 2
 
@@ -219,12 +219,30 @@ def test_usage_is_per_person_and_kind_of_device(control, cells):
         walk(control, job_id, *ALL_THE_WAY, seconds=10.0 * (k + 1), n_done=1)
     found = [(row.requested_by, row.device, row.jobs, row.runs, row.seconds) for row in queue.usage()]
     assert found == [("b", "cpu", 1, 1, 40.0), ("a", "cpu", 1, 1, 30.0), ("a", "cuda", 2, 2, 30.0)]
+    job_id = control.submit("diagnose", cells(1), spec={}, claim=False, requested_by="c").job_id
+    walk(control, job_id, *ALL_THE_WAY, seconds=1.0, n_done=1)
+    assert [(row.jobs, row.runs) for row in queue.usage() if row.requested_by == "c"] == [(1, 0)]
+
+
+@pytest.mark.parametrize("priority", [101, -101])
+def test_a_priority_out_of_range_is_refused_and_nothing_is_queued(control, cells, rehearse, priority):
+    for submit in (
+        lambda: queue.submit_training(cells(1), priority=priority),
+        lambda: queue.submit_diagnostic(cells(1)[0], "hessian_extremes", priority=priority),
+    ):
+        with pytest.raises(BadRequest, match="A priority lies between -100 and 100"):
+            submit()
+    assert not queue.jobs()
+    job_id = rehearse(1)
+    with pytest.raises(BadRequest, match="A priority lies between"):
+        queue.prioritise(job_id, priority)
+    assert queue.prioritise(job_id, 100).priority == 100
 
 
 def test_what_a_worker_said_goes_when_it_is_done(control, rehearse):
     job_id = rehearse(1)
     walk(control, job_id, State.SUBMITTED, State.RUNNING)
-    control.heartbeat(ticket_of(control, job_id), lease=60, progress={"done": 1, "curves": {"iteration": [1]}})
+    control.note_progress(ticket_of(control, job_id), {"done": 1, "curves": {"iteration": [1]}})
     assert control.job(job_id).progress["curves"]
     walk(control, job_id, State.RETRY_WAIT)
     assert (control.job(job_id).progress, control.job(job_id).n_done) == ({}, 1)

@@ -49,7 +49,7 @@ def started(seconds_ago=60.0, **settings):
 
 
 def report(job_id, **progress):
-    ControlStore(paths.control()).heartbeat(ticket(job_id), lease=60, progress=progress)
+    ControlStore(paths.control()).note_progress(ticket(job_id), progress)
 
 
 def press(app, label):
@@ -242,3 +242,18 @@ def test_the_page_shows_the_devices_of_the_dispatcher(small, visit):
     finally:
         right.release()
     assert not any("cores in use" in text.value for text in visit("jobs").markdown)
+
+
+def test_a_priority_of_an_older_queue_is_shown_as_the_nearest_there_is(small, visit):
+    job_id = queue.submit_training(specs()).job_id
+    ControlStore(paths.control()).prioritise(job_id, 500, actor="test")
+    assert visit("jobs").number_input(key=f"priority_{job_id}_500").value == 100
+
+
+def test_refused_files_are_told_with_the_reason(own_store, visit):
+    assert "refused" not in str([e.label for e in visit("jobs").expander])
+    paths.spool_new().mkdir(parents=True, exist_ok=True)
+    (paths.spool_new() / "stranger~0000.parquet").write_bytes(b"nothing")
+    own_store.ingest()
+    app = visit("jobs")
+    assert app.expander[-1].label == "1 refused file" and "stranger" in words(app)

@@ -131,6 +131,7 @@ def test_a_catalogue_that_cannot_be_read_is_refused_with_one_sentence(serve):
         ("ATLAS_GPU_HOURS", "night", "ATLAS_GPU_HOURS is a span of hours"),
         ("ATLAS_KEEP_FREE", "x", "ATLAS_KEEP_FREE is a whole number of MiB"),
         ("ENGINE_ADDRESS", "compute", "ENGINE_ADDRESS is like tls://"),
+        ("ATLAS_DATA", "/dev/null/data", "/dev/null/data cannot be made (Not a directory)"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_one_sentence(serve, setting, value, words):
