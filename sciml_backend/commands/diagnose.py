@@ -46,7 +46,7 @@ class Diagnose(Command):
             )
         spec, folder = specs[0], out_folder(args.out or paths.spool_new())
         try:
-            initial, final, _ = spool.read_weights(spec.cell_id)
+            initial, final, _ = spool.read_weights(spec.cell_id, *((folder, *spool.everywhere()) if args.out else ()))
         except BadRequest:
             say("The weights of this run are not stored; training it first.")
             (record,) = train(specs, args, folder)
@@ -68,19 +68,22 @@ class Diagnose(Command):
             "cell_id": spec.cell_id,
             "what": artifact.kind,
             "settings": dict(artifact.settings),
-            "numbers": dict(artifact.numbers),
-            "arrays": {name: _plain(values) for name, values in artifact.arrays.items()},
+            "numbers": _plain(dict(artifact.numbers)),
+            "arrays": _plain(dict(artifact.arrays)),
             "seconds": artifact.seconds,
         }
 
     def text(self, result: Any) -> str:
         width = max(len(name) for name in result["numbers"])
-        lines = [f"{name:{width}}  {value:.6g}" for name, value in result["numbers"].items()]
+        found = {name: "–" if n is None else f"{n:.6g}" for name, n in result["numbers"].items()}
+        lines = [f"{name:{width}}  {number}" for name, number in found.items()]
         return "\n".join([f"{result['what']} of {result['map']} ({result['seconds']:.1f} s)", *lines])
 
 
 def _plain(values: Any) -> Any:
     """Nested lists with None for what is not finite; text and flags as they are."""
+    if isinstance(values, dict):
+        return {name: _plain(v) for name, v in values.items()}
     if isinstance(values, list):
         return [_plain(v) for v in values]
     if hasattr(values, "tolist"):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
+import signal
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +91,45 @@ class Sweep(Command):
 
 
 def _trained(work: list[Work], *, workers: int) -> Iterator[list[RunRecord]]:
+    """The records of each batch as it ends; when something ends them all, also those of runs that had ended by then."""
     if workers == 1 or len(work) <= 1:
         for batch in work:
             yield from _train(batch)
         return
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(work))) as pool:
-        yield from pool.imap_unordered(_all, work)
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(work)), mp_context=spawn, initializer=_as_worker)
+    left = {pool.submit(_all, batch) for batch in work}
+    try:
+        for future in as_completed(tuple(left)):
+            left.discard(future)
+            yield future.result()
+    except (KeyboardInterrupt, Exception) as end:
+        _stop_workers()
+        pool.shutdown(cancel_futures=True)
+        yield from (f.result() for f in left if not f.cancelled() and f.exception() is None)
+        if isinstance(end, BrokenProcessPool):
+            raise BadRequest(
+                "A worker was killed (out of memory, perhaps); the batches that had ended are kept: go on with fewer "
+                "--workers."
+            ) from None
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+STOP = signal.SIGUSR1
+"""What interrupts a worker's training: Ctrl-C reaches idle ones too, which would die of it and break the pool."""
+
+
+def _as_worker() -> None:
+    for number in (signal.SIGINT, STOP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _stop_workers() -> None:
+    for child in multiprocessing.active_children():
+        if child.pid is not None and child.is_alive():
+            os.kill(child.pid, STOP)
 
 
 def _train(work: Work) -> Iterator[list[RunRecord]]:
@@ -103,4 +140,14 @@ def _train(work: Work) -> Iterator[list[RunRecord]]:
 
 
 def _all(work: Work) -> list[RunRecord]:
-    return [record for records in _train(work) for record in records]
+    """All records of a batch, or those of the runs that had ended when it was stopped."""
+    found: list[RunRecord] = []
+    signal.signal(STOP, signal.default_int_handler)
+    try:
+        for records in _train(work):
+            found += records
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(STOP, signal.SIG_IGN)
+    return found

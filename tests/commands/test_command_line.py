@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from sciml_backend.__main__ import verbs
+from sciml_backend.commands.diagnose import _plain as plain_numbers
 from sciml_backend.commands.run import _plain
 from sciml_backend.run import Curve
+from sciml_backend.store import spool
 
 ROOT = Path(__file__).resolve().parents[2]
 MAP = "pinn/convection/lbfgs"
@@ -95,6 +100,37 @@ def test_a_sweep_resumes_and_its_map_has_regimes(atlas: Any, tmp_path: Path) -> 
     assert set(found["cells"][0]) == {"x", "y", "train", "test", "seeds", "label"}
 
 
+@pytest.mark.parametrize(
+    ("number", "whom", "code", "words"),
+    [
+        (signal.SIGKILL, "a worker", 2, "A worker was killed (out of memory, perhaps); the batches that had ended"),
+        (signal.SIGINT, "all", 130, "Stopped; what was finished is kept."),
+    ],
+)
+def test_a_sweep_whose_workers_end_keeps_what_had_ended(
+    tmp_path: Path, number: int, whom: str, code: int, words: str
+) -> None:
+    out = tmp_path / "out"
+    asked = ["--set", "beta=5", "--data", "100,20000", "--seeds", "0,1", "--set", "width=50", "--set", "max_epochs=50"]
+    command = [sys.executable, "-m", "sciml_backend", "sweep", MAP, *asked, "--out", str(out), "--workers", "2"]
+    env = {**os.environ, "ATLAS_DATA": str(tmp_path / "var"), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as sweep:
+        deadline = time.monotonic() + 120
+        while not list(out.rglob("*.parquet")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        workers = [p for p in psutil.Process(sweep.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+        if whom == "all":
+            os.killpg(sweep.pid, number)
+        else:
+            max(workers, key=lambda worker: worker.cpu_times().user).send_signal(number)
+        _, err = sweep.communicate(timeout=120)
+    assert sweep.returncode == code and err.splitlines()[-1].startswith(words), err
+    assert "Traceback" not in err and spool.existing_cells(out)
+    assert not any(worker.is_running() for worker in workers)
+
+
 def test_a_sweep_says_in_advance_what_it_costs(atlas: Any, tmp_path: Path) -> None:
     costs = tmp_path / "results" / "costs.json"
     costs.parent.mkdir()
@@ -126,6 +162,19 @@ def test_a_diagnostic_of_a_run_that_is_not_stored_trains_it(atlas: Any) -> None:
     done = atlas(*words, "--json")
     assert ok(done)["numbers"]["lambda_max"] > 0 and "training it first" in done.stderr
     assert "training" not in atlas(*words, "--json").stderr
+
+
+def test_a_diagnostic_finds_a_run_in_the_folder_it_is_told(atlas: Any, tmp_path: Path) -> None:
+    words = [MAP, "--set", "beta=5", "--data", "100", "--seed", "0", *SMALL, "--out", str(tmp_path / "own"), "--json"]
+    ok(atlas("run", *words))
+    done = atlas("diagnose", *words, "--what", "hessian_extremes")
+    assert ok(done)["numbers"]["lambda_max"] > 0 and "training" not in done.stderr
+
+
+def test_numbers_that_are_none_print_as_such() -> None:
+    assert plain_numbers({"a": {"b": float("inf")}, "c": [1.0, float("nan")]}) == {"a": {"b": None}, "c": [1.0, None]}
+    said = verbs()["diagnose"].text({"what": "solution", "map": MAP, "seconds": 1.0, "numbers": {"a": None, "bc": 2.0}})
+    assert said.splitlines()[1:] == ["a   –", "bc  2"]
 
 
 def test_results_travel_by_file(atlas: Any, tmp_path: Path) -> None:
