@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -25,7 +26,7 @@ from sciml_backend.kernels.vector_field import MULTIPLE, NAME, FusedField, avail
 from sciml_backend.linalg.row_wise import Floats
 from sciml_backend.loss import Loss
 from sciml_backend.model import Block, Model
-from sciml_backend.objective import Index, Objective, dense_hessian, product_by_gradients
+from sciml_backend.objective import TOGETHER, Index, Objective, dense_hessian, product_by_gradients
 from sciml_backend.run import BadRequest, RunSpec, setting
 from sciml_backend.strategy import Difficulty
 
@@ -229,6 +230,7 @@ class OneStep(Objective):
         self._exact = source.samples(physics=self.physics)
         self._samples = self._exact.to(dtype, self.device)
         self._chosen = torch.arange(len(source.points))
+        self._cuts: tuple[tuple[int, int], ...] = ()  # the number and size of the batch that it is, if it is one
         self._weights: dict[str, Tensor] = {}
         self._multipliers: dict[str, Tensor] = {}
         self._fused: FusedField | None = None
@@ -280,9 +282,10 @@ class OneStep(Objective):
         return other
 
     def minibatch(self, number: int, size: int) -> Self:
+        size = min(size, int((self._samples.share > 0).sum(1).max()))
         samples, share = self._turn("samples", self._samples, number, size)
         other = self._with(samples)
-        other.share = share
+        other.share, other._cuts = share, (*self._cuts, (number, size))
         if self._multipliers:
             x = self._samples.x
             every = torch.stack([part.reshape(x.shape) for part in self._multipliers.values()], 1).to(x)
@@ -293,8 +296,7 @@ class OneStep(Objective):
     def _turn(self, of: str, samples: Samples, number: int, size: int) -> tuple[Samples, Floats]:
         """The batch of these samples whose turn it is; cut once."""
         if (of, size) not in self._batches:
-            most = int((samples.share > 0).sum(1).max())
-            self._batches[of, size] = Batches.of(samples, min(size, most))
+            self._batches[of, size] = Batches.of(samples, size)
         return self._batches[of, size].turn(number)
 
     def _with(self, samples: Samples) -> Self:
@@ -477,15 +479,22 @@ class OneStep(Objective):
             own = exact._for(theta).rows([row])
             root = (2 * own._shares()[:, :, None]).sqrt()
 
-            jacobian = torch.func.jacrev(lambda weights: (own._residual(weights[None]) * root).flatten())(there)  # noqa: B023
+            jacobian = torch.func.jacrev(partial(own._scaled, root), chunk_size=TOGETHER)(there)
             matrices.append(jacobian.T @ jacobian)
         return torch.stack(matrices)
+
+    def _scaled(self, root: Tensor, theta: Tensor) -> Tensor:
+        """One row's residuals at theta (P,) times the root of what each counts, flat."""
+        return (self._residual(theta[None]) * root).flatten()
 
     def _in_double(self) -> Self:
         """The same in float64."""
         if self.dtype == torch.float64:
             return self
-        other = self._with(self._exact.rows(self._chosen).to(torch.float64, self.device))
+        exact = self._exact.rows(self._chosen)
+        for number, size in self._cuts:
+            exact, _ = Batches.of(exact, size).turn(number)
+        other = self._with(exact.to(torch.float64, self.device))
         other.dtype = torch.float64
         if self._fused is not None:
             other._fused = self._kernel_in(torch.float64)

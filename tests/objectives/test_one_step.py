@@ -119,6 +119,22 @@ def test_batches_go_round_the_samples_in_turn() -> None:
     assert np.allclose(shares[:, long].T, np.array([32, 32, 10, 32]) / 74)
 
 
+@pytest.mark.parametrize("family", ["node", "pinode"])
+def test_curvature_of_a_batch_is_that_of_its_samples_alone(family: str) -> None:
+    specs = planned(family, data=(30, 75), seeds=(0,))
+    (objective, theta), (exact, there) = (made(specs, fused=True, dtype=d) for d in (torch.float32, torch.float64))
+    v = torch.randn(theta.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for number, size in ((0, 16), (1, 40)):
+        part, truth = objective.minibatch(number, size), exact.minibatch(number, size)
+        found, wanted = part.hessian_at(theta)(v.float()), truth.hessian_times(there, v)
+        assert (found - wanted).norm() < 1e-4 * wanted.norm()
+        row = part.rows([2])
+        assert torch.allclose(row.hessian_at(theta[2:3])(v[2:3].float()), found[2:3], rtol=1e-5)
+        assert torch.allclose(part.gauss_newton(theta), truth.gauss_newton(there), rtol=1e-4, atol=1e-6)
+    whole = exact.hessian_times(there, v)
+    assert (found - whole).norm() > 1e-2 * whole.norm()
+
+
 @pytest.mark.parametrize("fused", [True, False])
 def test_weights_multipliers_and_products_with_the_jacobian(fused: bool) -> None:
     specs = planned("pinode", seeds=(0,))
