@@ -131,7 +131,12 @@ def _own(kind: str) -> Iterator[Entry]:
 
 def _installed(kind: str) -> Iterator[Entry]:
     for point in entry_points(group=f"regime_atlas.{kind}"):
-        cls = point.load()
+        try:
+            cls = point.load()
+        except Exception as error:
+            raise BadRequest(f"The plugin {point.value} cannot be loaded: {type(error).__name__}: {error}.") from error
+        if not (inspect.isclass(cls) and issubclass(cls, CONTRACTS[kind])):
+            raise BadRequest(f"The plugin {point.value} is no {CONTRACTS[kind].__name__}; subclass it there.")
         yield Entry(point.name, kind, cls, _hash(Path(inspect.getfile(cls))))
 
 

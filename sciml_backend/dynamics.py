@@ -47,6 +47,7 @@ class Dynamics(Problem):
     own: ClassVar[str] = "angles"
     """The embedding that is the state itself."""
 
+    by_chance = False
     data_name = "N_t"
     data_label = "points of the trajectory N_t"
     data_source = "points of a trajectory"

@@ -122,7 +122,7 @@ OF_TRAJECTORIES = {
     "train_loss": "training loss: mean square of the one-step errors along the training trajectory, over its points "
     "and the components of the state; of the equation's residual nothing. Not even the exact vector field reaches "
     "zero: a step of Euler's method leaves a floor.",
-    "test_error": "test error: a rollout of 400 steps along another trajectory, relative L2 of each component over "
+    "test_error": "test error: a rollout of 399 steps along another trajectory, relative L2 of each component over "
     "time, their mean. 0 is exact, 1 is as bad as predicting zero.",
     "heldout_error": "one-step error: relative L2 error of single steps from the true points of the test's "
     "trajectory, against how far these go.",

@@ -57,6 +57,10 @@ class Loss:
         """What is made anew while training: points, weights, both or nothing."""
         return ("weights",) if self.weighting == "adaptive" else ()
 
+    def movable(self, problem: Any) -> bool:
+        """Whether there are collocation points that a strategy may move."""
+        return False
+
     def check(self, problem: Any, terms: Sequence[str]) -> None:
         """Raise BadRequest on what cannot be, for this problem and these terms of its objective."""
         if self.weighting not in ("fixed", "adaptive"):
@@ -65,6 +69,9 @@ class Loss:
             raise BadRequest(
                 f"rounds and round_iterations are at least 1, got {self.rounds} and {self.round_iterations}."
             )
+        own = {f.name: f.default for f in fields(self)}
+        if not self.adapted and any(getattr(self, name) != own[name] for name in ("rounds", "round_iterations")):
+            raise BadRequest("Without adaptive points or weights there are no rounds; leave their settings alone.")
         if self.adapted and self.rounds == 1:
             raise BadRequest("In one round nothing is adapted: take at least 2 rounds, or leave points and weights.")
         for name, weight in self.weights.items():

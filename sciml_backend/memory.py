@@ -73,10 +73,12 @@ def _available() -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _container() -> int:
-    folder = Path("/sys/fs/cgroup")
+def _container(folder: Path = Path("/sys/fs/cgroup")) -> int:
+    """What the container's limit leaves; files that were read and may be dropped from memory do not count as taken."""
     try:
         limit = (folder / "memory.max").read_text().strip()
-        return int(limit) - int((folder / "memory.current").read_text()) if limit != "max" else 1 << 62
+        taken = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        current = int((folder / "memory.current").read_text()) - int(taken.get("inactive_file", 0))
+        return int(limit) - current if limit != "max" else 1 << 62
     except (OSError, ValueError):
         return 1 << 62

@@ -68,10 +68,12 @@ def plan(
     model_settings = _model_settings(family, problem, {**said.model, **(model or {})}, own_settings)
     _check_phases(family, name.strategy, problem, model_settings, own_settings)
     corrected = dtype == "float64" or loss_of(family, problem, own_settings)[0].corrected
-    plugin = plugin_of(catalog.plugins(), name.problem, name.strategy, own_settings)
+    plugin = plugin_behind(family, name.strategy, name.problem, own_settings)
     for seed in (*seeds, data_seed):
         if not 0 <= seed < 2**31:
             raise BadRequest(f"A seed lies between 0 and 2^31 - 1, got {seed}.")
+    if data_seed and not problem.by_chance:
+        raise BadRequest(f"The data of {problem.label} are not drawn, so no other seed gives others; leave it at 0.")
     runs = []
     for n in data if data is not None else axes.y:
         problem.check_data(n)
@@ -94,6 +96,12 @@ def plan(
                 )
                 runs.append(spec.but(variant=variant_of(spec)))
     return list({run.cell_id: run for run in runs}.values())
+
+
+def plugin_behind(family: Family, strategy: str, problem: str, settings: Mapping[str, Setting]) -> str:
+    """The content hashes of the plugins that train a run, those that its strategy holds by default included."""
+    known = known_settings(family, strategy, catalog.problem(problem), settings)
+    return plugin_of(catalog.plugins(), problem, strategy, {n: k.default for n, k in known.items()} | dict(settings))
 
 
 def axes_of(name: MapName) -> Axes:
@@ -255,9 +263,13 @@ def _checked_settings(
 def _check_phases(
     family: Family, strategy: str, problem: Problem, model: Mapping[str, Setting], settings: Mapping[str, Setting]
 ) -> None:
-    """Raise BadRequest when a network has more parameters than one of its strategies can train, or knows no end."""
+    """Raise BadRequest when one of the strategies cannot train this loss or so many parameters, or knows no end."""
     size, objective = model_of(family, problem, model, settings).parameters, catalog.objective(family)
+    terms, loss = objective.terms_of(problem), loss_of(family, problem, settings)[0]
     for part in (part for phase in schedule_of(family, strategy, problem, settings) for part in phase.within()):
+        part.check(terms)
+        if part.moves_points and not loss.movable(problem):
+            raise BadRequest(f"{part.label} moves collocation points, and this loss has none to move; name another.")
         most = part.most_parameters
         if most is not None and size > most:
             raise BadRequest(

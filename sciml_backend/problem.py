@@ -42,6 +42,8 @@ class Problem(ABC):
     data_label: ClassVar[str]
     data_source: ClassVar[str]
     """What limits the amount of data, in words that complete "N must lie between 1 and 25,500 (…)"."""
+    by_chance: ClassVar[bool] = True
+    """Whether its data are drawn, so that ``data_seed`` draws others."""
     note: ClassVar[str] = ""
     families: ClassVar[tuple[str, ...]]
     variants: ClassVar[tuple[str, ...]] = ("", "float64")

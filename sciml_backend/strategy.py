@@ -8,7 +8,7 @@ strategy minimises a succession of other objectives with a strategy that it is g
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import inf
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
@@ -206,6 +206,10 @@ class Strategy(ABC, Generic[S]):
         for part in (getattr(self, f.name) for f in fields(self)):  # type: ignore[arg-type]
             if isinstance(part, Strategy):
                 yield from part.within()
+
+    def check(self, terms: Sequence[str]) -> None:
+        """Raise BadRequest when it cannot train a loss of these terms."""
+        return None
 
     @property
     def most_parameters(self) -> int | None:

@@ -21,7 +21,7 @@ from sciml_backend.engine.train import train as train_rows
 from sciml_backend.model import Model
 from sciml_backend.objective import Objective
 from sciml_backend.plan import plan
-from sciml_backend.run import Artifact, BadRequest, RunRecord, RunSpec, Setting, Status, plugin_of
+from sciml_backend.run import Artifact, BadRequest, RunRecord, RunSpec, Setting, Status
 from sciml_backend.strategy import Strategy
 
 __all__ = ["Progress", "diagnose", "initial_weights", "objective_of", "plan", "schedule_of", "train"]
@@ -58,7 +58,7 @@ def schedule_of(spec: RunSpec) -> list[Strategy[Any]]:
 
 def require_present_plugin(spec: RunSpec) -> None:
     """Raise BadRequest when the run was asked for with another version of its plugin than the one that is loaded."""
-    present = plugin_of(catalog.plugins(), spec.problem, spec.strategy, spec.settings)
+    present = planning.plugin_behind(catalog.family(spec.family), spec.strategy, spec.problem, spec.settings)
     if spec.plugin != present:
         raise BadRequest(
             f"This run of {spec.map} was asked for with version {spec.plugin or 'none'} of its plugin and "
@@ -116,7 +116,9 @@ def train(
         made: dict[int, RunRecord] = {}
         interrupted = False
         try:
-            _train_batch(batch, made, device, threads, _reporter(on_progress, done, len(specs), batch), should_stop)
+            _train_batch(
+                batch, made, device, threads, _reporter(on_progress, done, len(specs), batch, made), should_stop
+            )
         except KeyboardInterrupt:
             interrupted = True
         records = [made[row] for row in sorted(made)]
@@ -142,8 +144,13 @@ def _rows_that_fit(spec: RunSpec, device: str) -> int:
 
 
 def _reporter(
-    on_progress: Callable[[Progress], None] | None, done: int, total: int, batch: list[RunSpec]
+    on_progress: Callable[[Progress], None] | None,
+    done: int,
+    total: int,
+    batch: list[RunSpec],
+    made: Mapping[int, RunRecord],
 ) -> Callable[[Snapshot], None] | None:
+    """What tells of a batch in training: ``made`` has its runs that ended, where others only ended a phase."""
     if on_progress is None:
         return None
     last = 0.0
@@ -158,7 +165,7 @@ def _reporter(
             {"cell_id": batch[r].cell_id, "iteration": shot.iteration, "train_loss": loss, "test_error": error}
             for r, loss, error in rows
         ]
-        on_progress(Progress(done + len(batch) - len(shot.rows), total, training))
+        on_progress(Progress(done + len(made), total, training))
 
     return report
 

@@ -99,6 +99,35 @@ def test_the_content_of_a_strategy_that_settings_name_is_part_of_the_identity(tm
     assert len(identities) == 5
 
 
+def test_the_content_of_a_strategy_that_another_plugin_holds_is_part_of_the_identity(tmp_path: Path) -> None:
+    (tmp_path / "strategies").mkdir()
+    (tmp_path / "strategies" / "rounds.py").write_text(HOLDER)
+    cells = set()
+    for text in ("", "\n# changed\n", ""):
+        (tmp_path / "strategies" / "mine.py").write_text(STRATEGY + text)
+        done = run(WITHIN.replace('"alm"', '"rounds"').format("{}"), ATLAS_PLUGINS=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        plugin, cell = json.loads(done.stdout)
+        assert plugin.count("-") == 1
+        cells.add(cell)
+    assert len(cells) == 2
+
+
+HOLDER = '''
+"""Curriculum learning with a strategy of one's own within."""
+from dataclasses import dataclass
+
+from sciml_backend.strategies.cl import CL
+from sciml_backend.strategy import part
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounds(CL):
+    """Curriculum learning with a strategy of one's own within."""
+
+    label = "Rounds"
+    inner: object = part("mine", "what trains")
+'''
 STRATEGY = '''
 """Adam by another name; a test's own strategy."""
 from sciml_backend.strategies.adam import Adam
@@ -128,6 +157,22 @@ def test_an_installed_distribution_can_bring_a_problem(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     plugin, variant, _ = json.loads(done.stdout)
     assert plugin and not variant
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("import nowhere\n", "cannot be loaded: ModuleNotFoundError"), ("class Slow: ...\n", "is no Problem")],
+)
+def test_an_installed_distribution_that_is_broken_is_named_in_one_sentence(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "slow_physics.py").write_text(text)
+    info = tmp_path / "slow_physics-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow-physics\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[regime_atlas.problems]\nslow = slow_physics:Slow\n")
+    done = run("from sciml_backend.__main__ import main; raise SystemExit(main(['catalog']))", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,10 @@ def changed(default: Any) -> list[Any]:
     return [odd, default * 0.95 or 0.1]
 
 
+NEEDS = {"objective": {"constrained": "conditions"}}
+"""What else has to be set for a setting to change anything."""
+
+
 def differing() -> list[tuple[MapName, dict[str, Any]]]:
     """Every setting of every strategy and of the model, changed; and what else a variant can name."""
     cases: list[tuple[MapName, dict[str, Any]]] = [
@@ -62,7 +68,7 @@ def differing() -> list[tuple[MapName, dict[str, Any]]]:
     for strategy, entry in catalog.entries("strategies").items():
         name = MapName("pinn", "convection", strategy, *entry.cls.variants[:1])
         for setting, known in settings_of(strategy).items():
-            cases += [(name, {"settings": {setting: v}}) for v in changed(known.default)]
+            cases += [(name, {"settings": {setting: v} | NEEDS.get(setting, {})}) for v in changed(known.default)]
     return cases
 
 
@@ -106,6 +112,44 @@ def test_runs_that_ended_before_ctrl_c_are_kept(monkeypatch: pytest.MonkeyPatch)
     assert [kept.spec.seed] == ended
     with pytest.raises(KeyboardInterrupt):
         next(found)
+
+
+def test_runs_are_done_when_they_ended_and_not_when_a_phase_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))  # every report is due
+    told: list[sweep.Progress] = []
+    specs = sweep.plan(
+        MapName.parse("pinn/convection/adam"),
+        coefficients={"beta": [5, 30]},
+        data=[100],
+        seeds=[0, 1],
+        model={"width": 8, "depth": 1},
+        settings={"steps": 30, "before": "lbfgs", "before.max_epochs": 3},
+    )
+    (records,) = sweep.train(specs, on_progress=told.append)
+    assert len(records) == 4
+    done = [progress.done for progress in told]
+    assert done == sorted(done) and done[-1] == 4 and len(done) > 5
+    assert all(progress.done + len(progress.training) <= 4 for progress in told)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("pino/darcy/alm@coarse", {"settings": {"constrained": "physic"}}, "there is no term 'physic' to constrain"),
+        ("pinn/convection/alm", {"settings": {"objective": 10.0}}, "all terms are constraints"),
+        ("node/pendulum/cl", {"settings": {"inner": "ropinn"}}, "RoPINN moves collocation points"),
+        ("mlp/regression/ropinn", {"settings": {"noise": 0.1}}, "RoPINN moves collocation points"),
+        ("pinn/convection/lbfgs", {"settings": {"rounds": 3}}, "there are no rounds"),
+        ("node/pendulum/lbfgs", {"data_seed": 3}, "are not drawn"),
+        ("pinn/poisson_1d/lbfgs", {"coefficients": {"omega": [0.0]}}, "omega must lie between 0.1"),
+    ],
+)
+def test_what_cannot_be_trained_or_changes_nothing_is_refused_before_training(
+    name: str, options: Any, words: str
+) -> None:
+    with pytest.raises(BadRequest, match=words):
+        sweep.plan(MapName.parse(name), **options)
 
 
 def test_a_run_says_whether_its_numbers_are_those_of_the_published_protocol() -> None:

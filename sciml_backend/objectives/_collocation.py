@@ -44,6 +44,9 @@ class Collocation(Loss):
         measured = [term for term in problem.terms() if term.measured]
         return {term.name: self.noise * rng.standard_normal(len(points[term.at[0]])) for term in measured}
 
+    def movable(self, problem: Equation) -> bool:
+        return not (self.noise and any("interior" in term.at for term in problem.terms() if term.measured))
+
     def check(self, problem: Equation, terms: Sequence[str]) -> None:
         measured = [term for term in problem.terms() if term.measured]
         if self.sampling not in (*SAMPLINGS, "adaptive"):

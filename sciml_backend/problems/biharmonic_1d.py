@@ -25,7 +25,7 @@ class Biharmonic1D(Interval):
 
     label = "1D biharmonic"
     equation = "u⁗ = (ωπ)⁴ sin ωπx,  u and u″ of sin ωπx at both ends"
-    coefficients = (Coefficient(name="omega", label="ω", low=0.0, high=50.0, axis=(1, 1.5, 2, 3, 4, 6, 8)),)
+    coefficients = (Coefficient(name="omega", label="ω", low=0.1, high=50.0, axis=(1, 1.5, 2, 3, 4, 6, 8)),)
     data_axis = (5, 10, 20, 50, 100, 200)
 
     def terms(self) -> tuple[Term, ...]:

@@ -31,7 +31,7 @@ class Pendulum(Dynamics):
     coefficients = (Coefficient(name="inv_b", label="1/b", low=0.1, high=100.0, axis=AXES["pinode"].x, easiest=0.25),)
     data_axis = AXES["pinode"].y
     note = (
-        "The test follows another trajectory, from θ = 2.8, over 400 steps of 0.05: the error of a rollout, which "
+        "The test follows another trajectory, from θ = 2.8, over 399 steps of 0.05: the error of a rollout, which "
         "grows with the horizon. The trajectories solve the equation, the network takes Euler steps: even the exact "
         "vector field leaves a loss."
     )

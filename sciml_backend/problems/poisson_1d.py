@@ -21,7 +21,7 @@ class Poisson1D(Interval):
 
     label = "1D Poisson"
     equation = "−u″ = (ωπ)² sin ωπx,  u = sin ωπx at both ends"
-    coefficients = (Coefficient(name="omega", label="ω", low=0.0, high=100.0, axis=(1, 2, 4, 6, 8, 12, 16, 24)),)
+    coefficients = (Coefficient(name="omega", label="ω", low=0.1, high=100.0, axis=(1, 2, 4, 6, 8, 12, 16, 24)),)
 
     def residual(self, u: Field, c: Point) -> Any:
         k = c["omega"] * pi

@@ -26,7 +26,7 @@ class Regression(Equation):
 
     label = "Multi-frequency regression"
     equation = "u(x) = ½ (sin ¼ωπx + sin ½ωπx + sin ¾ωπx + sin ωπx)"
-    coefficients = (Coefficient(name="omega", label="ω", low=0.0, high=400.0, axis=(4, 8, 16, 24, 32, 48, 64)),)
+    coefficients = (Coefficient(name="omega", label="ω", low=0.1, high=400.0, axis=(4, 8, 16, 24, 32, 48, 64)),)
     domain = (Coordinate("x", 0.0, 1.0, nodes=1025),)
     data_axis = (10, 20, 50, 100, 200, 500)
     data_name = "N"

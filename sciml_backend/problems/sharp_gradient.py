@@ -20,7 +20,7 @@ class SharpGradient(Interval):
 
     label = "1D sharp gradient"
     equation = "−u″ = 2k² tanh s (1 − tanh² s),  s = k (x − ½),  u = tanh s at both ends"
-    coefficients = (Coefficient(name="k", label="k", low=0.0, high=1000.0, axis=(2, 5, 10, 20, 50, 100, 200)),)
+    coefficients = (Coefficient(name="k", label="k", low=0.1, high=1000.0, axis=(2, 5, 10, 20, 50, 100, 200)),)
 
     def residual(self, u: Field, c: Point) -> Any:
         wanted = _layer(u, c)

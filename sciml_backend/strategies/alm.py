@@ -7,6 +7,7 @@ by a factor; the first one starts from λ = μ g too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,11 @@ class ALM(Outer[Multipliers]):
                     "strategy, or set constrained=conditions."
                 )
 
+    def check(self, terms: Sequence[str]) -> None:
+        chosen = _chosen(self.constrained, terms)
+        if self.objective != 1 and len(chosen) == len(terms):
+            raise BadRequest("ALM: all terms are constraints, so objective weighs none; leave it at 1.")
+
     @property
     def holds_points(self) -> bool:
         return self.constrained == "all" or not {*EQUATION}.isdisjoint(self.constrained.split("+"))
@@ -68,7 +74,7 @@ class ALM(Outer[Multipliers]):
 
     def context(self, objective: Posable, theta: Tensor) -> Multipliers:
         residuals = objective.residuals(theta)
-        terms = _chosen(self.constrained, list(residuals))
+        terms = _chosen(self.constrained, residuals)
         nothing = {name: torch.zeros_like(residuals[name]) for name in terms}
         penalty = torch.full((len(theta),), self.penalty, dtype=torch.float64)
         free = [name for name in residuals if name not in terms] if self.objective != 1 else []
@@ -92,8 +98,9 @@ class ALM(Outer[Multipliers]):
         return np.full(len(context.penalty), self.iterations)
 
 
-def _chosen(asked: str, terms: list[str]) -> list[str]:
+def _chosen(asked: str, terms: Iterable[str]) -> list[str]:
     """The constrained terms; raises BadRequest when one is not there."""
+    terms = list(terms)
     groups = {"all": terms, "conditions": [name for name in terms if name not in EQUATION]}
     named = groups.get(asked, asked.split("+"))
     if unknown := [name for name in named if name not in terms]:
