@@ -191,7 +191,12 @@ def _landscape(found: Artifact, spec: RunSpec) -> None:
     st.plotly_chart(figure, config=cell_summary.SAVING, alt="Loss surface around the trained weights")
     n = found.numbers
     shown = {"Loss at the centre": n["loss"], "Lowest": n["lowest"], "Highest": n["highest"]}
-    _numbers(shown | {"Curvature along d₁": n.get("curvature_first"), "along d₂": n.get("curvature_second")})
+    _numbers(shown | {"Eigenvalue of d₁": n.get("curvature_first"), "of d₂": n.get("curvature_second")})
+    if found.settings["directions"] == "eigenvectors" and found.settings["normalise"] != "none":
+        st.caption(
+            "The eigenvalues are the Hessian's along d₁ and d₂ of length one. In the picture each "
+            f"{found.settings['normalise']} of them has the norm of the run's weights, so it bends by other numbers."
+        )
 
 
 def _sharpness(found: Artifact, spec: RunSpec) -> None:
@@ -268,11 +273,12 @@ def _kind_of_point(n: Mapping[str, float]) -> str:
 def _opinion(found: Artifact, spec: RunSpec) -> None:
     ours = results.artifact(spec.cell_id, "hessian_extremes", _complete("hessian_extremes", {}))
     n = found.numbers
+    ends = (ours.numbers["lambda_max"], ours.numbers["lambda_min"]) if ours else ()
     _table(
         {
-            "PyHessian": {"λmax": words.number(n["lambda_max"]), "trace": _pm(n, "trace", "trace_error")},
+            "PyHessian": {_LARGEST: words.number(n["lambda_max"]), "trace": _pm(n, "trace", "trace_error")},
             "this project": {
-                "λmax": words.number(ours.numbers["lambda_max"]) if ours else "–",
+                _LARGEST: words.number(max(ends, key=abs)) if ends else "–",
                 "trace": _pm(ours.numbers, "trace", "trace_error") if ours else "–",
             },
         }
@@ -280,6 +286,10 @@ def _opinion(found: Artifact, spec: RunSpec) -> None:
     st.caption(f"PyHessian's trace stopped after {n['trace_samples']:.0f} samples.")
     if ours is None:
         st.caption("Compute the **sharpness** of this run to see both.")
+
+
+_LARGEST = "λ of largest size"
+"""What power iterations find: it may be negative."""
 
 
 def _plain(found: Artifact, spec: RunSpec) -> None:

@@ -79,7 +79,7 @@ def _summary(compared: Comparison) -> str:
     for metric, title in words.TITLES.items():
         verdicts = compared.verdicts(metric)
         found = verdicts[verdicts["map"] == compared.pair[1]]["verdict"].value_counts()
-        better, lower, worse, higher = (int(found.get(v.name, 0)) for v in _VERDICTS)
+        better, lower, worse, higher = (sum(int(found.get(v.name, 0)) for v in of) for of in _VERDICTS)
         open_cells = int(found.get(regimes.Verdict.UNDECIDABLE.name, 0))
         undecided = f", {open_cells} not decidable with fewer than {regimes.LEAST_SEEDS} seeds" if open_cells else ""
         said.append(
@@ -97,10 +97,11 @@ def _cuts(compared: Comparison) -> str:
     return said[0] if len(said) == 1 else "; ".join(named)
 
 
-_VERDICTS = (regimes.Verdict.BETTER, regimes.Verdict.LOWER, regimes.Verdict.WORSE, regimes.Verdict.HIGHER)
+_V = regimes.Verdict
+_VERDICTS = ((_V.BETTER, _V.RESCUED), (_V.LOWER,), (_V.WORSE, _V.LOST), (_V.HIGHER,))
 TEST = (
     f"Geometric means over seeds; significant is p < {regimes.SIGNIFICANCE:g} in Welch's t test on their logarithms, "
-    "for each cell alone."
+    "for each cell alone, or that all runs of the other were lost."
 )
 
 

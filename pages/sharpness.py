@@ -103,9 +103,10 @@ def _plus_minus(value: float, error: float) -> str:
 
 _SHARP = (
     "On each row (or column) of a map, walked from its easy end to its hard one: how far the metric rises between the "
-    "two cells between which it first passes its threshold, as a share of the map's own range (p5 to p95). 1 is the "
-    "whole range within one cell. Per doubling, the step is divided by how many times the axis value doubles in it, "
-    "for axes of unlike spacing. The paper's claim (C02) is about the test error along the coefficient, per cell."
+    "two cells between which it first passes its threshold, as a share of the map's range (p5 to p95; until a map is "
+    "full, the published map's where there is one). 1 is the whole range within one cell. Per doubling, the step is "
+    "divided by how many times the axis value doubles in it, for axes of unlike spacing. The paper's claim (C02) is "
+    "about the test error along the coefficient, per cell."
 )
 _READING = (
     "Filled: each seed's map has its largest step, averaged over seeds; the bar is the standard error. Ring: the "

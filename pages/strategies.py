@@ -108,15 +108,16 @@ def _gains(compared: Comparison, among: tuple[str, ...], metric: str) -> None:
 
 _V = regimes.Verdict
 COLUMNS = {
-    "significantly lower": (_V.BETTER,),
+    "significantly lower": (_V.BETTER, _V.RESCUED),
     "lower": (_V.LOWER,),
     "equal or higher": (_V.EQUAL, _V.HIGHER),
-    "significantly higher": (_V.WORSE,),
+    "significantly higher": (_V.WORSE, _V.LOST),
     "not decidable": (_V.UNDECIDABLE,),
 }
 _GAINS = (
     "Of the baseline's cells in each regime that both have: in how many the strategy's geometric mean over seeds is "
-    f"lower or higher, and significantly so (p < {regimes.SIGNIFICANCE:g}); not decidable with fewer than two seeds."
+    f"lower or higher, and significantly so (p < {regimes.SIGNIFICANCE:g}); not decidable with fewer than two seeds. "
+    "A strategy whose runs all diverged or failed counts as significantly higher than one of which some ended."
 )
 
 

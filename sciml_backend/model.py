@@ -136,6 +136,10 @@ class OperatorModel(Model):
         Raises BadRequest when the grid is too coarse.
         """
 
+    @abstractmethod
+    def memory(self, samples: int, h: int, w: int, itemsize: int) -> int:
+        """About how many bytes ``apply`` on so many samples and its gradient take beside the weights."""
+
 
 Statistics = tuple[tuple[Tensor, Tensor], ...]
 """Mean and variance of each channel (c,), a pair for each layer that is normalised by them."""

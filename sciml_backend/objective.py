@@ -22,6 +22,8 @@ from sciml_backend.run import BadRequest, RunSpec
 from sciml_backend.strategy import Difficulty
 
 Index = Sequence[int] | np.ndarray | Tensor
+GRAPH = 2.2
+"""Times the memory of a network's gradient that one takes which is to be differentiated again (FNO, 64 samples)."""
 TOGETHER = 256
 """Columns of a Hessian that are computed at a time."""
 
@@ -149,6 +151,11 @@ class Objective(ABC):
     @abstractmethod
     def differentiable_value(self, theta: Tensor) -> Tensor:
         """Loss (B,) by plain torch operations, which automatic differentiation may pass through any number of times."""
+
+    @property
+    def graph_bytes(self) -> int:
+        """About what a gradient of ``differentiable_value`` holds to be differentiated again; 0 where it is little."""
+        return 0
 
     @abstractmethod
     def hessian_times(self, theta: Tensor, v: Tensor) -> Tensor:

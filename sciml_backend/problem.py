@@ -27,6 +27,8 @@ class Coefficient:
     axis: tuple[float, ...] = ()
     easiest: float = 0.0
     """Where a curriculum in it starts."""
+    whole: bool = False
+    """Whether only whole numbers make sense."""
     names: tuple[str, ...] = ()
     """What people call the axis's values where these stand for something else, such as ranges; there are no others."""
 
@@ -75,6 +77,8 @@ class Problem(ABC):
                 raise BadRequest(f"{self.label} needs a value for {c.name}; give one between {c.low:g} and {c.high:g}.")
             if not c.low <= value <= c.high:
                 raise BadRequest(f"{c.name} must lie between {c.low:g} and {c.high:g}, got {value:g}.")
+            if c.whole and value != int(value):
+                raise BadRequest(f"{c.name} of {self.label} must be a whole number, got {value:g}.")
             if c.names and value not in c.axis:
                 starts = ", ".join(f"{name} ({start:g})" for name, start in zip(c.names, c.axis, strict=True))
                 raise BadRequest(f"{c.name} must be one of {starts}, got {value:g}.")

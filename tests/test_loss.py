@@ -52,6 +52,8 @@ def test_noise_is_on_the_measured_values_alone_and_the_same_for_every_seed(fused
     assert torch.allclose(shift[0], shift[1], atol=1e-12) and float(shift[0].std()) == pytest.approx(0.1, rel=0.15)
     mean_squares = sum(r.square().mean(1) for r in after.values())
     assert torch.allclose(noisy.value_and_gradient(theta)[0], mean_squares, rtol=1e-10)
+    drawn = (after["initial"] - before["initial"]).square().mean(1)
+    assert torch.allclose(noisy.floor(), drawn, rtol=1e-9) and clean.floor() is None
     assert torch.equal(clean.errors(theta)["test_error"], noisy.errors(theta)["test_error"])
 
 

@@ -142,6 +142,7 @@ def test_runs_are_done_when_they_ended_and_not_when_a_phase_did(monkeypatch: pyt
         ("mlp/regression/ropinn", {"settings": {"noise": 0.1}}, "RoPINN moves collocation points"),
         ("pinn/convection/lbfgs", {"settings": {"rounds": 3}}, "there are no rounds"),
         ("node/pendulum/lbfgs", {"data_seed": 3}, "are not drawn"),
+        ("pinn/wave/lbfgs", {"coefficients": {"c": [2.0], "beta": [2.5]}}, "must be a whole number, got 2.5"),
         ("pinn/poisson_1d/lbfgs", {"coefficients": {"omega": [0.0]}}, "omega must lie between 0.1"),
     ],
 )

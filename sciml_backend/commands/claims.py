@@ -43,7 +43,7 @@ class Claims(Command):
         with Store.in_memory() as store:
             families = _of_families(store)
             names = {strategy: f"pinn/convection/{strategy}{tail}" for strategy in STRATEGIES}
-            strategies = {strategy: queries.runs(store, name) for strategy, name in names.items()}
+            strategies = {strategy: _planned(queries.runs(store, name), name) for strategy, name in names.items()}
         of_families = {label: _map(found.name, found.runs) for label, found in families.items()}
         of_strategies = {strategy: _map(names[strategy], runs) for strategy, runs in strategies.items()}
         return [
@@ -76,6 +76,14 @@ class Claims(Command):
             table(maps.values(), ("map", "cells", "seeds")),
         ]
         return "\n".join(parts)
+
+
+def _planned(runs: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Those of a map's runs that lie on its axes."""
+    from sciml_backend.plan import axes_of
+
+    axes = axes_of(MapName.parse(name))
+    return runs[runs["x"].isin(axes.x) & runs["y"].isin(axes.y)]
 
 
 def _of_families(store: Store) -> dict[str, Stored]:

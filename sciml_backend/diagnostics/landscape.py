@@ -86,7 +86,7 @@ class Landscape(OfTheLoss):
         )
 
     def _directions(self, objective: Objective, theta: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Two orthonormal directions (2, P), and their curvatures where they are eigenvectors."""
+        """Two orthonormal directions (2, P), not rescaled yet, and their curvatures where they are eigenvectors."""
         generator = torch.Generator().manual_seed(self.seed)
         if self.directions == "random":
             drawn = gaussian(2, theta, generator=generator)

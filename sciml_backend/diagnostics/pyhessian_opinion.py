@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sciml_backend import memory
 from sciml_backend.diagnostic import Finding, OfTheLoss, affordable_steps, hessian_at
 from sciml_backend.run import BadRequest, setting
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PyHessianOpinion(OfTheLoss):
-    """λmax, trace and spectral quadrature of the trained run by the PyHessian package, which shares no code with ours.
+    """Largest eigenvalue by size, trace and spectral quadrature of the trained run by the PyHessian package.
 
-    PyHessian stops its trace when two running means happen to be close, so ``trace_samples`` says after how many
-    samples it did.
+    It shares no code with ours. PyHessian stops its trace when two running means happen to be close, or when that of a
+    negative trace moves at all, so ``trace_samples`` says after how many samples it did. ``lambda_max`` is the
+    eigenvalue of largest size, which may be negative.
     """
 
     label: ClassVar[str] = "PyHessian, a second opinion"
@@ -47,6 +49,8 @@ class PyHessianOpinion(OfTheLoss):
         """Measure the end of the training; raises BadRequest when the package is not installed."""
         hessian_at(objective, theta_final)  # the same demands on dtype and finiteness as ours
         steps = affordable_steps(self.steps, theta_final)
+        graph = "What PyHessian keeps of all samples"
+        memory.require(objective.graph_bytes, theta_final.device, graph, "take some of them, such as --with data=64")
         with _pyhessian(self.seed) as package:
             weights = _Weights(objective, theta_final)
             judge = package.hessian(

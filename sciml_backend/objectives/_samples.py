@@ -20,7 +20,7 @@ from torch import Tensor
 from sciml_backend.kernels import build
 from sciml_backend.loss import Loss
 from sciml_backend.model import OperatorModel, Share, Stepper
-from sciml_backend.objective import Index, product_by_central_gradients
+from sciml_backend.objective import GRAPH, Index, product_by_central_gradients
 from sciml_backend.objectives._of_runs import OfRuns
 from sciml_backend.run import BadRequest, RunSpec, setting
 from sciml_backend.solution_operator import Samples, SolutionOperator
@@ -270,6 +270,11 @@ class OnSamples(OfRuns):
             sum(own._plain(theta[row], row, samples) for samples in own._pieces(PIECE)) for row in range(len(theta))
         ]
         return torch.stack(rows)  # type: ignore[arg-type]
+
+    @property
+    def graph_bytes(self) -> int:
+        size = torch.empty((), dtype=self.dtype).element_size()
+        return int(GRAPH * self.model.memory(len(self._chosen), self.side, self.side, size))
 
     def _plain(self, theta: Tensor, row: int, samples: np.ndarray) -> Tensor:
         """What some samples add to a row's loss, by plain torch, for weights (P,)."""

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from sciml_backend.classification import Classification, Labelled
 from sciml_backend.loss import Loss
 from sciml_backend.model import ImageModel, Statistics
-from sciml_backend.objective import Index
+from sciml_backend.objective import GRAPH, Index
 from sciml_backend.objectives._of_runs import OfRuns
 from sciml_backend.run import BadRequest, RunSpec
 
@@ -235,7 +235,7 @@ class CrossEntropy(OfRuns):
         with torch.no_grad():
             for row in range(len(theta)):
                 here = theta[row].clone()
-                statistics = own.subset(self.n)._statistics(here, row)
+                statistics = own._statistics(here, row)
                 pieces = self._heldout()[0].split(TOGETHER)
                 found.append(torch.cat([self.model.scores(here, images, statistics) for images in pieces]))
         return found
@@ -271,3 +271,8 @@ class CrossEntropy(OfRuns):
         together = len(self._chosen) if self._own_statistics else min(self.n, TOGETHER)
         working = self.model.memory(together, self.problem.side, size)
         return working + runs * (images + 4 * self.parameters * size)
+
+    @property
+    def graph_bytes(self) -> int:
+        size = torch.empty((), dtype=self.dtype).element_size()
+        return int(GRAPH * self.model.memory(len(self._chosen), self.problem.side, size))

@@ -234,6 +234,12 @@ class Physics(Objective):
         """All points that a set can be drawn from by name, each (n, d)."""
         return {"interior": self.problem.pool()}
 
+    def floor(self) -> Tensor | None:
+        """The mean squares of the noise (B,), which the true solution leaves; None without any."""
+        if not self.noise:
+            return None
+        return torch.full((self.runs,), sum(float(np.mean(e**2)) for e in self.noise.values()), dtype=torch.float64)
+
     # -- which runs ---------------------------------------------------------------------------------------------
 
     def rows(self, index: Index) -> Self:

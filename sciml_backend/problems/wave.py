@@ -24,7 +24,7 @@ class Wave(SpaceTime):
     )
     coefficients = (
         Coefficient(name="c", label="c", low=0.0, high=20.0, axis=(0.1, 0.5, 1, 2, 3, 4, 5, 6)),
-        Coefficient(name="beta", label="β", low=0.0, high=20.0, default=3.0),
+        Coefficient(name="beta", label="β", low=0.0, high=20.0, default=3.0, whole=True),  # else u(1, 0) is not 0
     )
     domain = (Coordinate("x", 0.0, 1.0, nodes=257), TIME)
     data_axis = (50, 100, 250, 500, 1000, 2000, 5000, 10000)

@@ -47,6 +47,10 @@ class Stored:
     xs: Sequence[float]
     ys: Sequence[float]
 
+    def planned(self, runs: pd.DataFrame) -> pd.DataFrame:
+        """Those of the runs on the planned columns and rows: a cell beside them would leave a column all but empty."""
+        return runs[runs["x"].isin(self.xs) & runs["y"].isin(self.ys)]
+
 
 @dataclass(frozen=True)
 class FamilyMap:
@@ -91,8 +95,9 @@ class FamilyMaps:
 def judged_families(stored: Mapping[str, Stored], *, resamples: int = RESAMPLES) -> list[Finding]:
     """Judge both claims by what is stored of each map, by the names of ``MAPS``."""
     missing = {label: words for label in MAPS if (words := _missing(label, stored.get(label)))}
-    maps = {label: FamilyMap.of(found.runs) for label, found in stored.items() if label not in missing}
-    published = {label: FamilyMap.of(runs) for label, found in stored.items() if len(runs := _as_planned(found))}
+    maps = {label: FamilyMap.of(found.planned(found.runs)) for label, found in stored.items() if label not in missing}
+    there = {label: found.planned(found.published) for label, found in stored.items()}
+    published = {label: FamilyMap.of(runs) for label, runs in there.items() if len(runs)}
     return [
         replace(_judged(claim, maps, missing, resamples), published=_measured(claim, published)) for claim in CLAIMS
     ]
@@ -108,11 +113,6 @@ def _judged(
 
 def _measured(claim: Claim[FamilyMaps], maps: Mapping[str, FamilyMap]) -> float:
     return claim.measure(FamilyMaps(maps)) if set(claim.needs) <= set(maps) else np.nan
-
-
-def _as_planned(found: Stored) -> pd.DataFrame:
-    """The published runs on the columns and rows that are planned here."""
-    return found.published[found.published["x"].isin(found.xs) & found.published["y"].isin(found.ys)]
 
 
 def _missing(label: str, found: Stored | None) -> str:

@@ -1,10 +1,11 @@
 """How sharp a map's transition from low to high is.
 
 On each line of cells, walked from its easy end to its hard one, the transition is the step between the two neighbours
-between which a metric first rises above its threshold (as in ``regimes.shift``), as a share of the map's own range (p5
-to p95 of its seed means, as the threshold rule has it). So 1 is a whole range within one cell. It is a gradient in cell
-indices, since the axes are categorical and maps are drawn so; claim C02 of arXiv:2605.29153 is about this one. Because
-families have axes of unlike spacing, the same step stands beside it per doubling of the axis value.
+between which a metric first rises above its threshold (as in ``regimes.shift``), as a share of the range (p5 to p95)
+that the threshold rule reads: of the map's own seed means, or until it is full of the published map. So 1 is a whole
+range within one cell. It is a gradient in cell indices, since the axes are categorical and maps are drawn so; claim C02
+of arXiv:2605.29153 is about this one. Because families have axes of unlike spacing, the same step stands beside it per
+doubling of the axis value.
 
 Every seed is a map of its own, judged by the threshold and range of the seed means. The map of the means has a smoother
 transition than any of its seeds, since seeds do not rise at the same cell; only it compares with published maps, which

@@ -21,6 +21,7 @@ class Win(Enum):
     """What can be said of a cell; the values are the sentences a page shows."""
 
     WON = "lowest, and significantly below the next"
+    UNRIVALLED = "lowest: every run of the others diverged or failed"
     LEADS = "lowest, but the seeds do not tell it from the next"
     TIED = "exactly equal"
     UNDECIDABLE = f"not decidable: fewer than {LEAST_SEEDS} seeds"
@@ -36,6 +37,8 @@ class Verdict(Enum):
     HIGHER = "higher, not significantly"
     WORSE = "significantly higher"
     UNDECIDABLE = f"not decidable: fewer than {LEAST_SEEDS} seeds"
+    RESCUED = "ends where every run of the baseline diverged or failed"
+    LOST = "every run diverged or failed"
 
 
 def winners(
@@ -63,7 +66,7 @@ def winners(
             "x": first["x"],
             "y": first["y"],
             "state": state,
-            "winner": first["map"].where(np.isin(state, ("WON", "LEADS")), ""),
+            "winner": first["map"].where(np.isin(state, ("WON", "UNRIVALLED", "LEADS")), ""),
             "runner_up": second["map"],
             "lowest": 10 ** first["mean"],
             "next": 10 ** second["mean"],
@@ -82,6 +85,7 @@ def _states(first: pd.DataFrame, second: pd.DataFrame, p: np.ndarray) -> np.ndar
     conditions = {
         Win.LOST: np.isinf(first["mean"]),
         Win.UNDECIDABLE: np.minimum(first["n"], second["n"]) < LEAST_SEEDS,
+        Win.UNRIVALLED: np.isinf(second["mean"]),
         Win.TIED: (first["mean"] == second["mean"]) & (first["n_lost"] == second["n_lost"]),
         Win.WON: p < SIGNIFICANCE,
     }
@@ -101,6 +105,8 @@ def against(runs: pd.DataFrame, baseline: str, metric: str = "test_error") -> pd
     sure = p < SIGNIFICANCE
     conditions = {
         Verdict.UNDECIDABLE: np.minimum(other["n"], own["n"]) < LEAST_SEEDS,
+        Verdict.LOST: np.isinf(other["mean"]),
+        Verdict.RESCUED: np.isinf(own["mean"]),
         Verdict.EQUAL: other["mean"] == own["mean"],
         Verdict.BETTER: sure & (other["mean"] < own["mean"]),
         Verdict.WORSE: sure & (other["mean"] > own["mean"]),

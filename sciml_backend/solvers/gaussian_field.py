@@ -1,6 +1,8 @@
 """Gaussian random fields on the periodic unit square with the covariance (-Δ + tau²)^-alpha.
 
 Li et al. (2021), Fourier neural operator for parametric partial differential equations, arXiv:2010.08895, Appendix A.3.
+The noise is drawn on half of the spectrum, as published, and waves along y alone keep its symmetric part: they have
+half the power of that covariance.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from sciml_backend.model import Block
 class Regression:
     """mean((net(x) - sin 3x)^2), network 1-8-8-1 (97 parameters), at B rows of weights."""
 
+    graph_bytes = 0
     shapes = (("w1", (8, 1)), ("b1", (8,)), ("w2", (8, 8)), ("b2", (8,)), ("w3", (1, 8)), ("b3", (1,)))
 
     def __init__(self) -> None:

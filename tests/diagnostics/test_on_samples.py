@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from sciml_backend import memory, sweep
 from sciml_backend.diagnostic import hessian_at
 from sciml_backend.diagnostics.basin_jumps import BasinJumps
+from sciml_backend.diagnostics.pyhessian_opinion import PyHessianOpinion
 from sciml_backend.kernels import build
 from sciml_backend.objective import Objective
 from sciml_backend.problems.digits import Digits
@@ -230,3 +231,16 @@ def test_a_jump_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.Mon
     assert diagnosed_jumps(spec, iterations=10, batch=2).arrays["length"].shape == (10,)
     with pytest.raises(BadRequest, match="take a smaller batch"):
         diagnosed_jumps(spec, iterations=10, batch=N)
+
+
+@pytest.mark.parametrize("kind", [FNO, RESNET])
+def test_a_second_opinion_that_does_not_fit_is_refused(kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = planned(kind, TINY)
+    objective, theta = sweep.objective_of([spec], dtype="float64"), sweep.initial_weights([spec])[0].double()
+    opinion = PyHessianOpinion(steps=2, iterations=2)
+    assert objective.graph_bytes > objective.subset(1).graph_bytes > 0
+    monkeypatch.setattr(memory, "free", lambda device: 2 * objective.graph_bytes - 2)
+    with pytest.raises(BadRequest, match="take some of them, such as --with data=64"):
+        opinion.compute(objective, theta_initial=theta, theta_final=theta)
+    found = opinion.compute(objective.subset(1), theta_initial=theta, theta_final=theta)
+    assert np.isfinite(found.numbers["trace"])

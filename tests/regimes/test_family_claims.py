@@ -50,6 +50,14 @@ def test_steps_are_compared_in_ranges_per_cell():
     assert swapped.judgement is Judgement.FAILS
 
 
+def test_a_cell_beside_the_plan_changes_nothing():
+    maps = {"PINN": runs(SHARP), "NODE": runs(SMOOTH)}
+    beside = maps["PINN"].head(1).assign(x=3.5)
+    more = found({**maps, "PINN": pd.concat([maps["PINN"], beside])})
+    assert more["C02", ("PINN", "NODE")].value == pytest.approx(0.8)
+    assert more["C01", ("PINN",)].value == found(maps)["C01", ("PINN",)].value
+
+
 def test_seeds_that_scatter_leave_an_order_open():
     noisy = found({"PINN": runs(SMOOTH, spread=0.2), "NODE": runs(SMOOTH, spread=0.2)})["C02", ("PINN", "NODE")]
     assert noisy.judgement is Judgement.OPEN and noisy.low < 0 < noisy.high

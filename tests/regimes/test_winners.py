@@ -84,7 +84,7 @@ def test_a_lost_seed_counts_as_the_worst_of_its_cell():
 
 def test_who_lost_all_seeds_wins_nothing():
     found = one(a=["diverged"] * 3, b=[0.5, 0.6, 0.7])
-    assert (found["winner"], found["state"], found["n_lost_next"]) == ("b", "LEADS", 3)
+    assert (found["winner"], found["state"], found["n_lost_next"]) == ("b", "UNRIVALLED", 3)
     assert np.isnan(found["p"]) and np.isinf(found["next"])
     assert one(a=["diverged"] * 2, b=["failed"] * 2)["state"] == "LOST"
 
@@ -102,13 +102,22 @@ def test_a_test_without_spread_is_sure_of_any_difference():
 def test_verdicts_against_a_baseline():
     found = against(
         runs(
-            base=[0.10, 0.11], better=[0.01, 0.011], lower=[0.09, 0.11], worse=[1.0, 1.1], one=[0.1], same=[0.1, 0.11]
+            base=[0.10, 0.11],
+            better=[0.01, 0.011],
+            lower=[0.09, 0.11],
+            worse=[1.0, 1.1],
+            one=[0.1],
+            same=[0.1, 0.11],
+            lost=["diverged", "failed"],
         ),
         "base",
     )
     assert dict(zip(found["map"], found["verdict"], strict=True)) == {
         "better": "BETTER", "lower": "LOWER", "worse": "WORSE", "one": "UNDECIDABLE", "same": "EQUAL",
+        "lost": "LOST",
     }  # fmt: skip
+    (row,) = against(runs(base=["diverged", "failed"], method=[0.1, 0.2]), "base").itertuples()
+    assert row.verdict == "RESCUED" and np.isnan(row.p)
 
 
 def test_a_verdict_is_between_two_maps_whatever_else_is_stored():
