@@ -68,7 +68,8 @@ browser:
 	@$(ALONE) sh -c 'set -e; pin=$$(grep ^torch== requirements.txt); rm -f .venv/.torch*; \
 	  case $(TORCH) in \
 	    cpu) $(PIP) install -q "$$pin+cpu" 2>/dev/null \
-	      || $(PIP) install -q "$$pin" ;; \
+	      || { echo "pip finds no CPU build of torch here; installing the usual one (see the Makefile)."; \
+	           $(PIP) install -q "$$pin"; } ;; \
 	    cuda) $(PIP) uninstall -q -y torch; $(PIP) install -q "$$pin" ;; \
 	    *) echo "TORCH is cpu or cuda, got $(TORCH)."; exit 1 ;; \
 	  esac; echo $(TORCH) >.venv/.torch; touch $@'

@@ -22,5 +22,7 @@ page = st.navigation(
 st.set_page_config(page_title=f"{page.title} · Regime Atlas")
 st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; padding-bottom: 3rem; }</style>")
 services.enter_frame()
-page.run()
-notice.watch()
+with services.told():
+    page.run()
+with services.told():
+    notice.watch()

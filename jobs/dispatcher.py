@@ -83,7 +83,8 @@ class Dispatcher:
         self._noted: dict[str, tuple[Message, float]] = {}
         self._curves: dict[str, LiveCurves] = {}
         self._due: dict[str, float] = {}
-        self._paused, self._complaint = "", ""
+        self._paused: str | None = None  # what an earlier dispatcher noted may hold no more
+        self._complaint = ""
         self._told, self._told_at = "", -math.inf
         self._stop = threading.Event()
         self.engine.on_progress(self._hear)
@@ -146,7 +147,8 @@ class Dispatcher:
         for ticket in self.control.tickets([State.INGESTING]):
             self._confirm(ticket)
         self._try_again()
-        self._start_what_fits()
+        if self._may_start():
+            self._start_what_fits()
         self._tell_of_devices()
 
     def _take_over(self) -> None:
@@ -199,7 +201,7 @@ class Dispatcher:
         """In the order of the queue, of CPU and GPUs apart: no small job overtakes a big one that waits for room."""
         for on_gpu in (False, True):
             for ticket in self.control.tickets([State.QUEUED], on_gpu=on_gpu, limit=LOOK_AHEAD):
-                device = self.engine.capacity(ticket.need) if self._may_start() else ""
+                device = self.engine.capacity(ticket.need)
                 if not device:
                     break
                 self._start(ticket, device)
@@ -296,7 +298,8 @@ class Dispatcher:
         too_much = outcome.out_of_memory and ticket.shrink > 1
         if outcome.retry and failures < ticket.max_attempts and not too_much:
             wait = min(self.pace.longest_retry, self.pace.first_retry * 2 ** (failures - 1)) * random.uniform(*SPREAD)
-            shrink = 2 if outcome.out_of_memory else ticket.shrink
+            # The kernel's own way to make room is to kill, and it kills workers first (see ``worker.die_with``).
+            shrink = 2 if outcome.out_of_memory or outcome.error_class == "SIGKILL" else ticket.shrink
             changes |= {"not_before": time.time() + wait, "shrink": shrink}
             self.control.move(ticket, State.RETRY_WAIT, actor=ACTOR, detail=outcome.error_text, changes=changes)
         else:

@@ -21,7 +21,7 @@ from typing import Any
 
 from jobs import kind
 from jobs.engine import BEAT
-from sciml_backend.run import BadRequest, NoSpace
+from sciml_backend.run import BadRequest, NoMemory, NoSpace
 
 PR_SET_PDEATHSIG = 1
 OUT_OF_MEMORY_FIRST = 500
@@ -76,7 +76,7 @@ def describe(error: Exception) -> Mapping[str, Any]:
     """An error as a message: one sentence, whether another try may help, and whether it needs a smaller batch."""
     text, name = str(error).strip().split("\n")[0], type(error).__name__
     if isinstance(error, BadRequest):
-        retry = isinstance(error, NoSpace)
+        retry = isinstance(error, NoSpace | NoMemory)
         return {"error_class": name, "error_text": text, "retry": retry, "out_of_memory": False}
     out_of_memory = isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
     retry = out_of_memory or isinstance(error, OSError) or "CUDA error" in text

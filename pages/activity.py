@@ -69,7 +69,7 @@ def follow(name: str, *, seconds: float = 2.0) -> None:
             what = job.spec.get("diagnostic") or "training"
             st.progress(job.n_done / max(job.n_cells, 1), f"{what}: {progress(job)}")
 
-    st.fragment(look, run_every=seconds)()
+    services.fragment(look, run_every=seconds)()
 
 
 def progress(job: JobInfo) -> str:

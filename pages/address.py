@@ -41,6 +41,15 @@ def _between(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
+def _among(*numbers: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        if float(text) not in numbers:
+            raise ValueError
+        return float(text)
+
+    return read
+
+
 def _one_of(*names: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in names:
@@ -51,8 +60,8 @@ def _one_of(*names: str) -> Callable[[str], str]:
 
 
 def _names(text: str) -> list[str]:
-    """Names with commas between them; a variant has commas of its own, each before NAME=VALUE."""
-    return [name for name in re.split(r",(?![\w.]+=)", text) if name]
+    """Names with semicolons between them; in older links with commas, of which variants have some of their own."""
+    return [name for name in (text.split(";") if ";" in text else re.split(r",(?![\w.]+=)", text)) if name]
 
 
 def _texts(**defaults: str) -> dict[str, Parameter]:
@@ -83,7 +92,7 @@ RUN = {
     "seed": Parameter(0, int),
     "show": Parameter("solution", str),
     "along": Parameter("iteration", _one_of("iteration", "evaluations", "seconds")),
-    **_numbers(0.05, 0.5, radius=0.5),
+    "radius": Parameter(0.5, _among(0.5, 0.05)),
 }
 PROBLEM = {key: MAP[key] for key in ("family", "problem", "source")}
 COMPARED = {
@@ -181,7 +190,7 @@ def _text(value: Value) -> str:
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, list):
-        return ",".join(value)
+        return ";".join(value) + (";" if len(value) == 1 and "," in value[0] else "")
     if isinstance(value, float) and float(f"{value:.6g}") == value:
         return f"{value:.6g}"
     return str(value)

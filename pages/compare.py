@@ -110,4 +110,4 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 if maps is None:
     empty(choice.problem_title(family, problem), names, source)
 else:
-    st.fragment(view)(*maps, names)
+    services.fragment(view)(*maps, names)

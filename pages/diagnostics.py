@@ -134,7 +134,7 @@ def _wait(job_id: str, title: str) -> None:
             st.rerun()
         st.progress(0, f"{title}: {job.state.sentence.lower()}")
 
-    st.fragment(look, run_every=1)()
+    services.fragment(look, run_every=1)()
 
 
 # -- drawing ----------------------------------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ def _tools(maps: list[Shown]) -> None:
 address.restore("families", *GROUPS)
 chosen = family_maps.pick()
 if chosen:
-    st.fragment(view)(chosen)
+    services.fragment(view)(chosen)
 else:
     st.info("No map is stored yet; train one on the **Regime map** page, and it stands here.", icon=":material/info:")
     address.hold(*GROUPS)

@@ -10,6 +10,7 @@ from pages import activity, results
 from pages.choice import Choice, specs
 from pages.estimate import duration
 from pages.pace import cost_of
+from sciml_backend import figures
 from sciml_backend.run import BadRequest, RunSpec
 
 Cell = tuple[float, float]
@@ -25,7 +26,11 @@ def planned(chosen: Choice, grid: pd.DataFrame) -> list[Cell]:
 def fill(chosen: Choice, of_map: list[Cell] | None = None) -> None:
     """A popover that trains what these cells of the map lack, or the selected cell."""
     with st.popover(
-        "Fill missing cells", icon=":material/add_circle:", help="Train what the map lacks, in the background."
+        "Fill missing cells",
+        icon=":material/add_circle:",
+        help="Train what the map lacks, in the background.",
+        key="fill",
+        on_change="rerun",  # when it opens, another cell may be selected than when it was drawn
     ):
         seeds = st.number_input(
             "Seeds per cell", 1, 10, value=3, help="Seeds 0, 1, … of every cell; stored runs are kept."
@@ -39,15 +44,21 @@ def fill(chosen: Choice, of_map: list[Cell] | None = None) -> None:
             st.caption(_nothing(chosen, cells))
             return
         many = f"{len(missing)} run{'s' * (len(missing) > 1)}"
-        st.markdown(f"**{many}** missing in {_count(missing)} of {len(cells)} cells.")
+        where = f"in {_count(missing)} of {len(cells)} cells" if everywhere else f"at {_named(chosen, cells[0])}"
+        st.markdown(f"**{many}** missing {where}.")
         st.caption(_estimate(chosen, missing))
-        if st.button(f"Train {many}", type="primary"):
+        if st.button(f"Train {many}", type="primary", key="fill_train"):
             _submit(missing)
 
 
 def _selected() -> list[Cell]:
     x, y = st.session_state.get("x"), st.session_state.get("y")
     return [] if x is None or y is None else [(x, y)]
+
+
+def _named(chosen: Choice, cell: Cell) -> str:
+    axes = zip((chosen.x.label, chosen.y.label), cell, strict=True)
+    return ", ".join(f"{label.split()[-1]} = {figures.tick(label, value)}" for label, value in axes)
 
 
 def _missing(wanted: list[RunSpec]) -> list[RunSpec]:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from jobs import queue
 from jobs.job import JobInfo, State
-from pages import activity, job_words
+from pages import activity, job_words, services
 
 SECONDS = 3.0
 MOST = 3
@@ -17,7 +17,7 @@ _SEEN, _TOLD = "_seen_event", "_told_ends"
 
 def watch() -> None:
     """Look every few seconds; while nothing ends this is one indexed query."""
-    st.fragment(_look, run_every=SECONDS)()
+    services.fragment(_look, run_every=SECONDS)()
 
 
 def _look() -> None:

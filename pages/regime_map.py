@@ -167,10 +167,10 @@ address.restore("regime_map", address.MAP, address.CELL, address.THRESHOLDS, add
 with st.container(horizontal=True, vertical_alignment="bottom"):
     chosen = choice.pick()
     if chosen.source == "computed":
-        st.fragment(fill.fill)(chosen, fill.planned(chosen, complete(chosen)))
+        services.fragment(fill.fill)(chosen, fill.planned(chosen, complete(chosen)))
 notes(chosen)
 if results.grid(str(chosen.name), chosen.source).empty and not activity.running_cells(chosen):
     empty(chosen)
 else:
-    st.fragment(view)(chosen)
+    services.fragment(view)(chosen)
 activity.follow(str(chosen.name))

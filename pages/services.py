@@ -6,11 +6,14 @@ needs nothing from here: pages import ``jobs.queue``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+
+from sciml_backend.run import BadRequest
 
 if TYPE_CHECKING:
     from sciml_backend.store.connection import Store
@@ -57,6 +60,20 @@ def guard() -> None:
     """The first call of every page: a page that was not reached through ``app.py`` sends its visitor there."""
     if _INSIDE_FRAME not in st.session_state:
         st.switch_page("app.py")  # noqa: TID251  (nothing was drawn yet, so nothing is timed)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Say in its place what cannot be done: errors of which nobody told are hidden from visitors."""
+    try:
+        yield
+    except BadRequest as refusal:
+        st.error(str(refusal))
+
+
+def fragment(body: Callable[..., None], *, run_every: float | None = None) -> Callable[..., None]:
+    """A part of a page that is drawn by itself, now and then or when something in it changes; see ``told``."""
+    return st.fragment(told()(body), run_every=run_every)
 
 
 def _ours() -> _Services:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from sciml_backend.run import BadRequest
+from sciml_backend.run import NoMemory
 
 SHARE = 0.5
 """The part of free memory that anything may be predicted to take."""
@@ -22,10 +22,10 @@ def room(device: str | torch.device) -> int:
 
 
 def require(needed: int, device: str | torch.device, what: str, instead: str) -> None:
-    """Raise BadRequest, saying ``what`` needs so many bytes and what to do ``instead``, where there is no room."""
+    """Raise NoMemory, saying ``what`` needs so many bytes and what to do ``instead``, where there is no room."""
     there = free(device)
     if needed > there * SHARE:
-        raise BadRequest(
+        raise NoMemory(
             f"{what} needs {needed / 2**30:.1f} GiB, more than half of the {there / 2**30:.1f} GiB that are free; "
             f"{instead}."
         )

@@ -74,6 +74,10 @@ class NoSpace(BadRequest):
     """A disk is full: the same request can be carried out once there is room."""
 
 
+class NoMemory(BadRequest):
+    """Memory is short: the same request can be carried out once others have given theirs back, unless it never fits."""
+
+
 @dataclass(frozen=True, order=True)
 class MapName:
     """The name of a map, ``family/problem/strategy[@variant]``.

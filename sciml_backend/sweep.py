@@ -21,7 +21,7 @@ from sciml_backend.engine.train import train as train_rows
 from sciml_backend.model import Model
 from sciml_backend.objective import Objective
 from sciml_backend.plan import plan
-from sciml_backend.run import Artifact, BadRequest, RunRecord, RunSpec, Setting, Status
+from sciml_backend.run import Artifact, BadRequest, NoMemory, RunRecord, RunSpec, Setting, Status
 from sciml_backend.strategy import Strategy
 
 __all__ = ["Progress", "diagnose", "initial_weights", "objective_of", "plan", "schedule_of", "train"]
@@ -261,7 +261,7 @@ def from_bytes(blob: bytes, dtype: str) -> Tensor:
 def retraced(spec: RunSpec, *, device: str = "cpu") -> TrainingPath:
     """Train a run anew and keep its weights wherever its curve has a point; small networks' in float64.
 
-    Raises BadRequest once the weights would fill more than half of the free memory.
+    Raises NoMemory once the weights would fill more than half of the free memory.
     """
     iterations: list[int] = []
     thetas: list[Tensor] = []
@@ -269,7 +269,7 @@ def retraced(spec: RunSpec, *, device: str = "cpu") -> TrainingPath:
     def keep(_: int, iteration: int, theta: Tensor) -> None:
         iterations.append(iteration)
         if (len(thetas) + 1) * theta.nbytes > memory.room(theta.device):
-            raise BadRequest(
+            raise NoMemory(
                 f"The weights at {len(iterations):,} points of its training do not fit into half of the free memory; "
                 "measure a run of fewer steps, or its ends by hessian_extremes."
             )

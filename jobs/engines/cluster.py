@@ -63,6 +63,11 @@ class ClusterEngine:
         self.trouble = ""
         self._client: Client | None = None
         self._tried_at = -math.inf
+        from distributed.utils import LoopRunner
+
+        # One loop for all clients: one that fails to connect would leave its own running.
+        self._runner = LoopRunner(asynchronous=False)
+        self._runner.start()
         self._connected()
 
     def submit(self, key: str, task: str, *, job_id: str, need: Need) -> None:
@@ -143,8 +148,12 @@ class ClusterEngine:
 
     def close(self, *, grace: float) -> None:
         """Leave the cluster; what runs there goes on."""
+        self._leave(grace)
+        self._runner.stop()
+
+    def _leave(self, seconds: float) -> None:
         if self._client is not None:
-            self._client.close(timeout=grace)
+            self._client.close(timeout=seconds)
             self._client = None
 
     def _connected(self) -> Client | None:
@@ -153,8 +162,9 @@ class ClusterEngine:
             return self._client
         if time.monotonic() > self._tried_at + RECONNECT_SECONDS:
             self._tried_at = time.monotonic()
-            self._client, before = None, self.trouble
+            before = self.trouble
             try:
+                self._leave(CONNECT_SECONDS)
                 self._client = self._connect()
                 self.trouble = ""
                 for key in self._orders:
@@ -172,7 +182,8 @@ class ClusterEngine:
         from distributed import Client, Security
 
         tls = Security(require_encryption=True, **self._certificates) if self._certificates else None
-        client = Client(self.address, security=tls, timeout=CONNECT_SECONDS, set_as_default=False, name=TOPIC)
+        client = Client(self.address, security=tls, timeout=CONNECT_SECONDS, set_as_default=False,
+                        name=TOPIC, loop=self._runner.loop)  # fmt: skip
         client.subscribe_topic(_topic(), self._hear)
         return client
 

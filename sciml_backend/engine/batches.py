@@ -7,7 +7,7 @@ from itertools import groupby
 
 from sciml_backend import memory
 from sciml_backend.grouping import kind, order, rows
-from sciml_backend.run import BadRequest, RunSpec
+from sciml_backend.run import NoMemory, RunSpec
 
 
 def batches(
@@ -36,11 +36,11 @@ def batches(
 def rows_that_fit(*, fixed: int, per_row: int, device: str) -> int:
     """How many rows fit into half of the free memory, predicted in bytes before anything runs.
 
-    Raises BadRequest when not even one does.
+    Raises NoMemory when not even one does.
     """
     room = memory.room(device)
     if fixed + per_row > room:
-        raise BadRequest(
+        raise NoMemory(
             f"One such run is predicted to need {(fixed + per_row) / 2**30:.1f} GiB and {room / 2**30:.1f} GiB may be "
             "used; take a smaller network, fewer points, a smaller batch or a shorter history."
         )

@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from jobs.dispatcher import Dispatcher
@@ -149,6 +150,18 @@ def test_strangers_are_refused(cluster, monkeypatch, tmp_path):
         stranger.close(grace=1)
 
 
+def test_a_scheduler_that_stays_away_costs_no_thread_and_no_file(cluster, monkeypatch):
+    monkeypatch.setattr("jobs.engines.cluster.RECONNECT_SECONDS", 0.0)
+    monkeypatch.setattr("jobs.engines.cluster.CONNECT_SECONDS", 0.5)
+    cluster.kill("scheduler")
+    engine, own = ClusterEngine(cluster.address), psutil.Process()
+    before = own.num_threads(), own.num_fds()
+    for _ in range(4):
+        assert engine.devices() == [] and "cannot be reached" in engine.trouble
+    assert (own.num_threads(), own.num_fds()) == before
+    engine.close(grace=1)
+
+
 def test_jobs_wait_for_a_scheduler_that_is_not_there_and_the_page_says_so(
     cluster, control, rehearse, attach, reaches, wait_for
 ):
@@ -167,6 +180,8 @@ def test_jobs_wait_for_a_scheduler_that_is_not_there_and_the_page_says_so(
     [
         ("tcp://compute.example:8786", "open to everyone"),
         ("compute.example", "is like tls://host:8786"),
+        ("tls://compute.example:87866", "is like tls://host:8786"),
+        ("tls://[::1", "is like tls://host:8786"),
         ("tls://compute.example:8786", "ENGINE_CA, ENGINE_CERT, ENGINE_KEY names no file"),
     ],
 )

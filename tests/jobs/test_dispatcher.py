@@ -107,13 +107,15 @@ def test_deterministic_errors_are_not_retried_and_neighbours_go_on(control, rehe
     assert control.claims() == {}
 
 
-@pytest.mark.parametrize("failure", ["machine", "killed"])
-def test_infrastructure_errors_are_retried(control, rehearse, dispatch, reaches, failure):
+@pytest.mark.parametrize(("failure", "halved"), [("machine", 1), ("killed", 2), ("no room", 1)])
+def test_infrastructure_errors_are_retried(control, rehearse, dispatch, reaches, failure, halved):
     job_id = rehearse(1, bad_attempts=2, failure=failure)
     dispatch()
     reaches(job_id, State.SUCCEEDED)
     assert control.job(job_id).attempt == 3
     assert steps(control, job_id).count("retry_wait") == 2
+    batches = [line for line in tail(job_id).splitlines() if line.startswith("batches")]
+    assert batches == ["batches are 1/1", *[f"batches are 1/{halved}"] * 2]
 
 
 def test_a_poison_job_ends_dead_with_its_log_and_can_be_queued_again(control, rehearse, dispatch, reaches):
@@ -312,6 +314,12 @@ def test_nothing_starts_on_a_full_disk(control, rehearse, dispatch, wait_for, mo
     dispatch()
     assert "MiB must stay free; make room" in wait_for(lambda: control.noted("paused"))
     assert control.job(job_id).state is State.QUEUED
+
+
+def test_what_an_earlier_dispatcher_was_held_up_by_is_forgotten(control, dispatch, wait_for):
+    control.note("paused", "The disk was full.")
+    dispatch()
+    wait_for(lambda: not control.noted("paused"))
 
 
 def test_a_clock_that_was_set_back_makes_no_job_wait(control, rehearse, dispatch, reaches):

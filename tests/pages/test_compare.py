@@ -133,7 +133,7 @@ def test_maps_of_the_baseline_s_variant_come_first_and_have_colours_of_their_own
 
 def test_chosen_strategies_alone_take_part(two, visit):
     app = visit("compare", method="alm", among="lbfgs,alm,nothing", metric="train_loss", **ABSOLUTE)
-    assert app.query_params["among"] == "lbfgs,alm"
+    assert app.query_params["among"] == "lbfgs;alm"
     assert tables(app)[2].index.tolist() == ["L-BFGS", "ALM"]
     assert tables(app)[2].loc["ALM", ["I", "II"]].tolist() == ["4", "2"]
     assert "Lowest training loss" in charts(app)[-1]["layout"]["title"]["text"]

@@ -83,6 +83,9 @@ def test_an_address_names_map_rule_and_cell(small, visit):
 
 
 def test_an_address_of_nonsense_is_ignored(small, visit):
+    assert address.PARAMETERS["radius"].read("0.05") == 0.05
+    with pytest.raises(ValueError):
+        address.PARAMETERS["radius"].read("0.1")
     app = visit(x="nan", y="lots", problem="nowhere", rule="range", f_train="2,5", variant="float16")
     assert app.selectbox(key="problem").value == "convection" and app.selectbox(key="x").value is None
 
@@ -314,6 +317,20 @@ def test_pages_plan_the_runs_of_a_plugin_as_it_is_now(plugged, own_store):
     changed, planned_anew = both()
     assert changed == planned_anew
     assert {s.cell_id for s in changed}.isdisjoint(s.cell_id for s in found)
+
+
+@pytest.mark.parametrize("names", [["adam@float64,coarse"], ["a@coarse,batch=64", "b@float64,coarse"], ["a", "b"], []])
+def test_lists_of_maps_come_back_from_a_link(names):
+    assert address.PARAMETERS["maps"].read(address.query({"maps": names}).get("maps", "")) == names
+    assert address.PARAMETERS["maps"].read("a,b@nu=5.0,c=2.0") == ["a", "b@nu=5.0,c=2.0"], "as links were"
+
+
+def test_what_keeps_job_control_from_working_is_said_and_maps_stay(small, visit):
+    visit()
+    paths.control().write_bytes(b"no database at all, but long enough to be read as one" * 20)
+    said = [error.value for error in visit(source="published").error]
+    assert said and all(text.startswith("Job control in ") and "put a backup back" in text for text in said)
+    paths.control().unlink()
 
 
 @pytest.mark.parametrize("variant", ["", "coarse", "coarse,batch=64", "float64,coarse"])

@@ -6,7 +6,7 @@ import time
 
 from jobs.parts import batch_id
 from sciml_backend import paths
-from sciml_backend.run import BadRequest, RunRecord, Status
+from sciml_backend.run import BadRequest, NoMemory, RunRecord, Status
 from sciml_backend.store import spool
 
 
@@ -39,6 +39,8 @@ def fail(how):
     match how:
         case "refuse":
             raise BadRequest("This can never be done.")
+        case "no room":
+            raise NoMemory("Others have all the memory.")
         case "bug":
             raise ZeroDivisionError("division by zero")
         case "memory":
