@@ -80,6 +80,18 @@ def test_a_click_on_a_cell_shows_its_seeds_and_curves_and_leads_to_its_page(smal
     expect(page.get_by_text("Regime I, well-trained")).to_be_visible(timeout=bench_page.PATIENCE)
 
 
+def test_what_trains_missing_cells_speaks_of_the_cell_that_is_chosen_now(small, watched):
+    bench_page.open_map(watched, small.url)
+    page, opener = watched.page, watched.page.get_by_role("button", name=re.compile("Fill missing cells"))
+    opener.click()
+    page.get_by_text("The selected cell").click()
+    expect(page.get_by_text("Select a cell first")).to_be_visible()
+    page.keyboard.press("Escape")
+    bench_page.click(watched, *bench_page.stored_cells(page)[0])
+    opener.click()
+    expect(page.get_by_text("missing at β = 5, N_f = 500")).to_be_visible()
+
+
 def test_a_click_on_a_cell_chosen_before_chooses_it_again(small, watched):
     bench_page.open_map(watched, small.url)
     cells = sorted(bench_page.stored_cells(watched.page))
