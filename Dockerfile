@@ -14,7 +14,8 @@ WORKDIR /atlas
 COPY --chown=atlas:atlas Makefile requirements.txt ./
 RUN make setup TORCH=${TORCH}
 COPY --chown=atlas:atlas . .
-ENV ATLAS_DATA=/data ATLAS_CACHE=/data/cache
+ENV ATLAS_DATA=/data
+ENV ATLAS_CACHE=/data/cache
 VOLUME /data
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s CMD [".venv/bin/python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4)"]

@@ -115,7 +115,14 @@ def test_a_sweep_whose_workers_end_keeps_what_had_ended(
     command = [sys.executable, "-m", "sciml_backend", "sweep", MAP, *asked, "--out", str(out), "--workers", "2"]
     env = {**os.environ, "ATLAS_DATA": str(tmp_path / "var"), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command, cwd=ROOT, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        env=env,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     ) as sweep:
         deadline = time.monotonic() + 120
         while not list(out.rglob("*.parquet")) and time.monotonic() < deadline:

@@ -30,6 +30,10 @@ def last(instructions: list[Instruction], name: str) -> str:
     return [arguments for instruction, arguments in instructions if instruction == name][-1]
 
 
+def environment_of(instructions: list[Instruction]) -> dict[str, str]:
+    return dict(arguments.split("=", 1) for instruction, arguments in instructions if instruction == "ENV")
+
+
 def installed_here(command: list[str]) -> list[str]:
     """The image's interpreter is this checkout's: by its place in the image, else by the one that runs the tests."""
     interpreter = ROOT / command[0]
@@ -81,8 +85,8 @@ def test_its_command_serves_and_its_health_check_answers(instructions, tmp_path)
     serve = installed_here(json.loads(last(instructions, "CMD").replace("8501", port).replace("0.0.0.0", "127.0.0.1")))
     check = last(instructions, "HEALTHCHECK")
     check = installed_here(json.loads(check[check.index("CMD") + 3 :].replace("8501", port)))
-    data = last(instructions, "ENV").replace("/data", str(tmp_path)).split("=")
-    environment = os.environ | {data[0]: data[1]}
+    own = {name: value.replace("/data", str(tmp_path)) for name, value in environment_of(instructions).items()}
+    environment = os.environ | own
     assert subprocess.run(check, cwd=ROOT, capture_output=True).returncode != 0  # nobody is there yet
     with subprocess.Popen(serve, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as server:
         try:
@@ -98,5 +102,6 @@ def test_its_command_serves_and_its_health_check_answers(instructions, tmp_path)
 
 
 def test_the_folder_of_its_volume_is_the_one_it_writes(instructions):
-    assert last(instructions, "VOLUME") == last(instructions, "ENV").partition("=")[2]
+    volume, folders = last(instructions, "VOLUME"), environment_of(instructions)
+    assert folders["ATLAS_DATA"] == volume and Path(folders["ATLAS_CACHE"]).is_relative_to(volume)
     assert Path(last(instructions, "WORKDIR")).is_absolute()
