@@ -152,9 +152,9 @@ class ClusterEngine:
         self._runner.stop()
 
     def _leave(self, seconds: float) -> None:
-        if self._client is not None:
-            self._client.close(timeout=seconds)
-            self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            client.close(timeout=seconds)
 
     def _connected(self) -> Client | None:
         """The client, a new one if the scheduler had been away; None while it is."""
