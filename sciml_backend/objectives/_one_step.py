@@ -162,11 +162,12 @@ class Samples:
 
 @dataclass(frozen=True)
 class Batches:
-    """All batches (B, batches, …) of every row, how many a row has, (B,), and the part of its samples in each."""
+    """All batches (B, batches, …) of every row, how many a row has, (B,), its samples' part in each, and their size."""
 
     samples: Samples
     count: Tensor
     share: Floats
+    size: int
 
     @classmethod
     def of(cls, samples: Samples, size: int) -> Batches:
@@ -174,7 +175,9 @@ class Batches:
         cut = samples.batches(size)
         stacked = Samples(*(torch.stack([getattr(one, f.name) for one in cut], 1) for f in fields(Samples)))
         seen = (stacked.share > 0).sum(2)
-        return cls(stacked, (seen > 0).sum(1), (seen / seen.sum(1, keepdim=True)).flatten().double().cpu().numpy())
+        return cls(
+            stacked, (seen > 0).sum(1), (seen / seen.sum(1, keepdim=True)).flatten().double().cpu().numpy(), size
+        )
 
     def turn(self, number: int) -> tuple[Samples, Floats]:
         """The batch of every row whose turn it is, each row going round its own, and its share of the row's samples."""
@@ -282,10 +285,9 @@ class OneStep(Objective):
         return other
 
     def minibatch(self, number: int, size: int) -> Self:
-        size = min(size, int((self._samples.share > 0).sum(1).max()))
         samples, share = self._turn("samples", self._samples, number, size)
         other = self._with(samples)
-        other.share, other._cuts = share, (*self._cuts, (number, size))
+        other.share, other._cuts = share, (*self._cuts, (number, self._batches["samples", size].size))
         if self._multipliers:
             x = self._samples.x
             every = torch.stack([part.reshape(x.shape) for part in self._multipliers.values()], 1).to(x)
@@ -296,7 +298,8 @@ class OneStep(Objective):
     def _turn(self, of: str, samples: Samples, number: int, size: int) -> tuple[Samples, Floats]:
         """The batch of these samples whose turn it is; cut once."""
         if (of, size) not in self._batches:
-            self._batches[of, size] = Batches.of(samples, size)
+            most = int((samples.share > 0).sum(1).max())
+            self._batches[of, size] = Batches.of(samples, min(size, most))
         return self._batches[of, size].turn(number)
 
     def _with(self, samples: Samples) -> Self:
