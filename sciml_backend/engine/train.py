@@ -156,7 +156,7 @@ def _phase(
         progress.evaluations[active] += step.evaluations
         progress.seconds[active] += (now - started) / len(active)
         started = now
-        ended = np.array([status.finished for status in step.status])
+        ended = np.array([status is not Status.RUNNING for status in step.status])
         told = np.ones(len(active), bool) if due(iteration) else ended | progress.far(active)
         if told.any():
             logged = told.nonzero()[0]

@@ -194,24 +194,27 @@ INLINE V NAME(mixed)(V a, V b, I lanes) { /* lane l is that of number lanes[l] i
 #endif
 }
 
+/* Bit s of the vectors' numbers, 0 for a and s for b, changes places with that of their lanes. */
+INLINE void NAME(exchange)(V *a, V *b, int s) {
+    const I lane = LANE_NUMBERS, odd = (lane & s) != 0;
+    V even = *a;
+    *a = NAME(mixed)(even, *b, lane + (odd & (LANES - s)));
+    *b = NAME(mixed)(even, *b, lane + s + (odd & (LANES - s)));
+}
+
 /* Lane l is `total` of v[l], to the bit: the vectors are transposed, so that LANES totals are added side by side. */
 INLINE V NAME(totals)(V v[LANES]) {
-    const I lane = LANE_NUMBERS, upper = lane >= LANES / 2;
     V half[LANES / 2], sum = (V){0};
 #pragma GCC unroll 16
-    for (int o = 0; o < LANES / 2; o++)
-        half[o] = NAME(mixed)(v[o], v[o + LANES / 2], lane + (upper & LANES / 2)) +
-                  NAME(mixed)(v[o], v[o + LANES / 2], lane + (upper & LANES / 2) + LANES / 2);
+    for (int o = 0; o < LANES / 2; o++) {
+        NAME(exchange)(v + o, v + o + LANES / 2, LANES / 2);
+        half[o] = v[o] + v[o + LANES / 2];
+    }
 #pragma GCC unroll 4
     for (int s = LANES / 4; s; s /= 2) {
-        const I odd = (lane & s) != 0; /* bit s of the vector's number changes places with that of the lane's */
 #pragma GCC unroll 16
         for (int o = 0; o < LANES / 2; o++)
-            if (!(o & s)) {
-                V a = half[o], b = half[o + s];
-                half[o] = NAME(mixed)(a, b, lane + (odd & (LANES - s)));
-                half[o + s] = NAME(mixed)(a, b, lane + s + (odd & (LANES - s)));
-            }
+            if (!(o & s)) NAME(exchange)(half + o, half + o + s, s);
     }
 #pragma GCC unroll 16
     for (int l = 0; l < LANES / 2; l++) sum += half[l];

@@ -39,7 +39,7 @@ typedef struct {
 /* Where a row's weights lie, and its chunk: outputs of every layer, the last one's being f, and their cotangents. */
 typedef struct {
     const REAL *weight[MAX_LAYERS], *bias[MAX_LAYERS];
-    REAL *h[MAX_LAYERS], *dz, *dh;
+    REAL *h[MAX_LAYERS], *dz, *dh, *turned;
     int64_t stride;
 } NAME(chunk_t);
 
@@ -51,7 +51,7 @@ static int64_t NAME(field_widest)(const field_t *t) {
 
 /* Scratch of one call, in numbers of REAL. */
 int64_t NAME(vector_field_scratch)(const field_t *t) {
-    return (CHUNK + 64 / (int64_t)sizeof(REAL)) * NAME(field_widest)(t) * (t->layers + 2);
+    return (CHUNK + 64 / (int64_t)sizeof(REAL)) * NAME(field_widest)(t) * (t->layers + 3);
 }
 
 static void NAME(lay_out)(const field_t *t, NAME(chunk_t) *c, REAL *scratch) {
@@ -60,6 +60,7 @@ static void NAME(lay_out)(const field_t *t, NAME(chunk_t) *c, REAL *scratch) {
     for (int64_t l = 0; l < t->layers; l++) c->h[l] = scratch + l * block;
     c->dz = scratch + t->layers * block;
     c->dh = c->dz + block;
+    c->turned = c->dh + block;
 }
 
 static void NAME(weights)(const field_t *t, NAME(chunk_t) *c, const REAL *theta) {
@@ -92,6 +93,53 @@ static void NAME(field)(const field_t *t, NAME(chunk_t) *c, const REAL *x, int64
 
 static const REAL NAME(ones)[CHUNK] = {[0 ... CHUNK - 1] = 1};
 
+/* What `outer` adds to g, to the bit, for whole vectors of columns: with b by samples in `turned`, LANES sums of its
+ * products are kept side by side, and none is scattered. */
+INLINE void NAME(turned_rows)(int tall, int64_t cols, const REAL *a, int64_t lda, const REAL *turned, REAL *g, int64_t n) {
+    V sum[8], lower[8], upper[8];
+    for (int64_t i = 0; i < cols; i += LANES) {
+#pragma GCC unroll 8
+        for (int j = 0; j < tall; j++) sum[j] = (V){0};
+        for (int l = 0; l < LANES / 2; l++) {
+#pragma GCC unroll 8
+            for (int j = 0; j < tall; j++) lower[j] = upper[j] = (V){0};
+            for (int64_t k = l; k < n; k += LANES) {
+                V b = *(const V *)(turned + k * cols + i), c = *(const V *)(turned + (k + LANES / 2) * cols + i);
+#pragma GCC unroll 8
+                for (int j = 0; j < tall; j++) {
+                    lower[j] += NAME(splat)(a[j * lda + k]) * b;
+                    upper[j] += NAME(splat)(a[j * lda + k + LANES / 2]) * c;
+                }
+            }
+#pragma GCC unroll 8
+            for (int j = 0; j < tall; j++) sum[j] += lower[j] + upper[j];
+        }
+#pragma GCC unroll 8
+        for (int j = 0; j < tall; j++) *(V *)(g + j * cols + i) += sum[j];
+    }
+}
+
+static void NAME(outer_by_samples)(int64_t rows, int64_t cols, const REAL *a, const REAL *b, int64_t stride, REAL *turned,
+                                   REAL *g, int64_t n) {
+    for (int64_t i = 0; i < cols; i += LANES)
+        for (int64_t k = 0; k < n; k += LANES) {
+            V v[LANES];
+#pragma GCC unroll 16
+            for (int o = 0; o < LANES; o++) v[o] = *(const V *)(b + (i + o) * stride + k);
+#pragma GCC unroll 4
+            for (int s = LANES / 2; s; s /= 2) {
+#pragma GCC unroll 16
+                for (int o = 0; o < LANES; o++)
+                    if (!(o & s)) NAME(exchange)(v + o, v + o + s, s);
+            }
+#pragma GCC unroll 16
+            for (int o = 0; o < LANES; o++) *(V *)(turned + (k + o) * cols + i) = v[o];
+        }
+    int64_t j = 0;
+    for (; j + 8 <= rows; j += 8) NAME(turned_rows)(8, cols, a + j * stride, stride, turned, g + j * cols, n);
+    for (; j < rows; j++) NAME(turned_rows)(1, cols, a + j * stride, stride, turned, g + j * cols, n);
+}
+
 /* From the cotangent of f, in dz, to the gradient of theta. */
 static void NAME(field_backward)(const field_t *t, NAME(chunk_t) *c, const REAL *x, int64_t apart, int64_t n,
                                  const REAL *theta, REAL *gradient) {
@@ -103,7 +151,10 @@ static void NAME(field_backward)(const field_t *t, NAME(chunk_t) *c, const REAL 
             NAME(outer)(out, in, c->dz, c->stride, x, apart, weight, n);
             return;
         }
-        NAME(outer)(out, in, c->dz, c->stride, c->h[l - 1], c->stride, weight, n);
+        if (in % LANES)
+            NAME(outer)(out, in, c->dz, c->stride, c->h[l - 1], c->stride, weight, n);
+        else
+            NAME(outer_by_samples)(out, in, c->dz, c->h[l - 1], c->stride, c->turned, weight, n);
         NAME(product)(in, out, c->weight[l], 1, in, c->dz, c->dh, n, c->stride);
         for (int64_t i = 0; i < in; i++)
             for (int64_t k = 0; k < n; k += LANES) {

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch import Tensor
 from sciml_backend.dynamics import Dynamics
 from sciml_backend.kernels import build
 from sciml_backend.kernels.vector_field import MULTIPLE, NAME, FusedField, available
-from sciml_backend.linalg.row_wise import Floats
+from sciml_backend.linalg.row_wise import Floats, Integers
 from sciml_backend.loss import Loss
 from sciml_backend.model import Block, Model
 from sciml_backend.objective import TOGETHER, Index, Objective, dense_hessian, product_by_gradients
@@ -92,6 +92,13 @@ class Trajectories:
         states = self.problem.trajectory(n, self._c(row), start=start)
         return self.problem.embeddings[self.loss.state].of(states)
 
+    @cached_property
+    def tested(self) -> Tensor:
+        """The test's trajectory of every run, (B, T, m) in float64."""
+        problem = self.problem
+        rows = [self.of(row, problem.test_points, problem.test_start) for row in range(len(self.points))]
+        return torch.as_tensor(np.stack(rows))
+
     def samples(self, *, physics: bool) -> Samples:
         """All samples of the training trajectories, in float64."""
         most = -(-int(self.points.max() - 1) // MULTIPLE) * MULTIPLE
@@ -139,7 +146,7 @@ class Samples:
 
     def rows(self, index: Tensor) -> Samples:
         """The samples of these rows."""
-        return Samples(self.x[index], self.target[index], self.share[index])
+        return Samples(*(part.index_select(0, index) for part in (self.x, self.target, self.share)))
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Samples:
         """The same numbers in another precision, contiguous."""
@@ -162,10 +169,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class Batches:
-    """All batches (B, batches, …) of every row, how many a row has, (B,), its samples' part in each, and their size."""
+    """All batches of all rows, one after the other; what part of its row's samples each has, and their size.
+
+    A row's batches begin at ``first`` (B,) and are ``count`` (B,).
+    """
 
     samples: Samples
-    count: Tensor
+    first: Integers
+    count: Integers
     share: Floats
     size: int
 
@@ -173,18 +184,15 @@ class Batches:
     def of(cls, samples: Samples, size: int) -> Batches:
         """The samples in batches of so many."""
         cut = samples.batches(size)
-        stacked = Samples(*(torch.stack([getattr(one, f.name) for one in cut], 1) for f in fields(Samples)))
-        seen = (stacked.share > 0).sum(2)
-        return cls(
-            stacked, (seen > 0).sum(1), (seen / seen.sum(1, keepdim=True)).flatten().double().cpu().numpy(), size
-        )
+        every = Samples(*(torch.stack([getattr(one, f.name) for one in cut], 1).flatten(0, 1) for f in fields(Samples)))
+        seen = (every.share > 0).sum(1).reshape(-1, len(cut)).cpu().numpy()
+        first = np.arange(len(seen)) * len(cut)
+        return cls(every, first, (seen > 0).sum(1), (seen / seen.sum(1, keepdims=True)).ravel(), size)
 
     def turn(self, number: int) -> tuple[Samples, Floats]:
         """The batch of every row whose turn it is, each row going round its own, and its share of the row's samples."""
-        most = self.samples.x.shape[1]
-        at = torch.arange(0, most * len(self.count), most, device=self.count.device) + number % self.count
-        samples = Samples(*(part.flatten(0, 1).index_select(0, at) for part in vars(self.samples).values()))
-        return samples, self.share[at.cpu().numpy()]
+        at = self.first + number % self.count
+        return self.samples.rows(torch.as_tensor(at, device=self.samples.x.device)), self.share[at]
 
 
 class OneStep(Objective):
@@ -542,9 +550,7 @@ class OneStep(Objective):
 
     def _truth(self) -> Tensor:
         """The test's trajectory of every row, (B, m, T) in float64."""
-        problem = self.source.problem
-        rows = [self.source.of(row, problem.test_points, problem.test_start).T for row in self._chosen.tolist()]
-        return torch.as_tensor(np.stack(rows))
+        return self.source.tested.index_select(0, self._chosen).mT
 
     def _predicted(self, theta: Tensor, start: Tensor, steps: int) -> Tensor:
         """A rollout from start (B, m), (B, m, 1 + steps) in float64."""
