@@ -169,6 +169,7 @@ def _phase(
             continue
         for place in np.flatnonzero(ended).tolist():
             yield _outcome(int(active[place]), progress, step, place)
+        started = time.perf_counter()  # what was done with them is not the others' training
         left = (~ended).nonzero()[0]
         if len(left) == 0:
             return

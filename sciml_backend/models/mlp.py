@@ -43,6 +43,8 @@ class MLP(FieldModel):
                 "Fourier features are 0 to 2048 pairs of a positive frequency, "
                 f"got features={self.features}, frequency={self.frequency:g}."
             )
+        if not self.features and self.frequency != type(self).frequency:
+            raise BadRequest("There is no frequency without Fourier features; set features too.")
         if self.start not in ("xavier", "uniform"):
             raise BadRequest(f"The start of a perceptron is xavier or uniform, got {self.start!r}.")
         if not 1 <= self.width <= 2048 or not 1 <= self.depth <= 12:

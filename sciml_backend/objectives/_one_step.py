@@ -382,7 +382,14 @@ class OneStep(Objective):
 
     def differentiable_value(self, theta: Tensor) -> Tensor:
         own = self._for(theta)
-        return torch.cat([one._value_of(part) for one, part in own._alone(theta)])
+        return torch.cat([one._value_of(part) for one, part in own._side_by_side(theta)])
+
+    def _side_by_side(self, theta: Tensor) -> Iterator[tuple[Self, Tensor]]:
+        """What torch computes at once: each row on a CPU, to keep its bits, and all of them on other devices."""
+        if self.device.type == "cpu":
+            yield from self._alone(theta)
+        else:
+            yield self, theta
 
     def _alone(self, theta: Tensor) -> Iterator[tuple[Self, Tensor]]:
         """Every row by itself, no longer than it is: the last bits of a sum depend on how long it is."""
@@ -410,9 +417,9 @@ class OneStep(Objective):
         return value if linear is None else value + (residual * linear).sum((1, 2, 3))
 
     def _residuals_by_torch(self, theta: Tensor) -> Tensor:
-        """All residuals (B, K, m, S), every row by itself."""
+        """All residuals (B, K, m, S)."""
         length, rows = self._samples.x.shape[2], []
-        for one, part in self._alone(theta):
+        for one, part in self._side_by_side(theta):
             found = one._residual(part)
             rows.append(torch.nn.functional.pad(found, (0, length - found.shape[-1])))
         return torch.cat(rows)
@@ -486,11 +493,9 @@ class OneStep(Objective):
     def gauss_newton(self, theta: Tensor) -> Tensor:
         """2 Σ_k w_k JᵀJ over the terms, J the residuals' Jacobian and w_k the share of each in its term's mean."""
         exact, matrices = self._in_double(), []
-        for row, there in enumerate(theta.detach().double()):
-            own = exact._for(theta).rows([row])
+        for own, there in exact._for(theta)._alone(theta.detach().double()):
             root = (2 * own._shares()[:, :, None]).sqrt()
-
-            jacobian = torch.func.jacrev(partial(own._scaled, root), chunk_size=TOGETHER)(there)
+            jacobian = torch.func.jacrev(partial(own._scaled, root), chunk_size=TOGETHER)(there[0])
             matrices.append(jacobian.T @ jacobian)
         return torch.stack(matrices)
 

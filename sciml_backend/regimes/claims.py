@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sciml_backend.regimes.cells import Floats
-from sciml_backend.regimes.seeds import seed_means
+from sciml_backend.regimes.seeds import LEAST_SEEDS, seed_means
 from sciml_backend.regimes.shift import Place, crossing
 from sciml_backend.regimes.thresholds import Thresholds
 
@@ -63,7 +63,7 @@ class Grid:
     @classmethod
     def of(cls, runs: pd.DataFrame, cells: set[tuple[float, float]] | None = None) -> Grid:
         """The map of ``runs`` (x, y, seed, train_loss, test_error) on all of its cells, or on the given ones."""
-        kept = runs if cells is None else runs[[cell in cells for cell in zip(runs["x"], runs["y"], strict=True)]]
+        kept = runs if cells is None else runs.loc[[cell in cells for cell in zip(runs["x"], runs["y"], strict=True)]]
         xs, ys = (np.unique(kept[name].to_numpy(float)) for name in ("x", "y"))
         number = kept.sort_values("seed").groupby(["y", "x"]).cumcount().reindex(kept.index).to_numpy()
         cell = np.searchsorted(ys, kept["y"]), np.searchsorted(xs, kept["x"])
@@ -230,11 +230,16 @@ def judge(claim: Claim[M], maps: M, *, resamples: int = RESAMPLES) -> Finding:
 
 
 def _maps(runs: Mapping[str, pd.DataFrame], names: Sequence[str]) -> Maps:
-    cells = [set(zip(runs[name]["x"], runs[name]["y"], strict=True)) for name in names]
-    shared = set.intersection(*cells)
+    seeded = {name: _seeded(runs[name]) for name in names}
+    shared = set.intersection(*(set(zip(found["x"], found["y"], strict=True)) for found in seeded.values()))
     train, test = Thresholds().of(seed_means(runs[BASE]))
-    grids = {name: Grid.of(runs[name], shared) for name in names}
-    return Maps(grids, Grid.of(runs[BASE]), train, test)
+    grids = {name: Grid.of(found, shared) for name, found in seeded.items()}
+    return Maps(grids, Grid.of(seeded[BASE]), train, test)
+
+
+def _seeded(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of cells with enough seeds to draw them anew: one alone would look certain."""
+    return runs[runs.groupby(["x", "y"])["seed"].transform("size") >= LEAST_SEEDS]
 
 
 # -- the claims -------------------------------------------------------------------------------------------------------

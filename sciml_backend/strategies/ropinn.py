@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sciml_backend.linalg.row_wise import Integers
-from sciml_backend.run import setting
+from sciml_backend.run import BadRequest, setting
 from sciml_backend.strategy import Outer, Posable, State, Strategy, part
 
 LARGEST = 0.01
@@ -54,6 +54,9 @@ class RoPINN(Outer[Region]):
 
     def __post_init__(self) -> None:
         self._require("epochs", "region", "window", above=0)
+        for own in self.inner.within():
+            if own.moves_points:
+                raise BadRequest(f"RoPINN moves the points, and {own.label} within it moves them too; name another.")
 
     @property
     def expected_iterations(self) -> int:

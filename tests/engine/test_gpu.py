@@ -104,4 +104,4 @@ def test_every_strategy_trains(kind: dict[str, Any], strategy: str) -> None:
         assert record.status is not Status.FAILED, record.reason
         assert record.device.startswith("cuda") and record.batch_rows == len(specs)
     first, last = (np.mean([r.curve.train_loss[at] for r in records if r.curve]) for at in (0, -1))
-    assert np.isfinite(last) and last < first or strategy in DENSE
+    assert np.isfinite(last) and (last < first or strategy in DENSE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,3 +147,11 @@ def test_a_diverging_row_is_a_record_with_a_status() -> None:
     outcomes = {o.row: o for o in train(sweep.objective_of(batch), [LBFGS(max_epochs=2)], start)}
     assert outcomes[1].status is Status.DIVERGED
     assert outcomes[0].status is Status.BUDGET_SPENT and np.isfinite(outcomes[0].curve.train_loss[-1])
+
+
+def test_what_is_done_with_a_row_that_ended_is_not_the_time_of_others():
+    seconds = []
+    for outcome in train(Plane(2), [CountDown()], torch.tensor([[1.0, 0.0], [3.0, 0.0]])):
+        seconds.append(outcome.seconds)
+        time.sleep(0.5)
+    assert seconds[1] < 0.4

@@ -9,6 +9,7 @@ import torch
 
 from sciml_backend.linalg.taylor import StreamPlan, Streams
 from sciml_backend.models.mlp import MLP
+from sciml_backend.run import BadRequest
 
 
 def test_initial_weights_are_xavier_normal_and_biases_zero():
@@ -58,3 +59,9 @@ def _only(operator: dict[str, float], dtype: torch.dtype) -> Streams:
     plan = StreamPlan(("x", "t"))
     plan.ask(operator)
     return plan.layout(2)[0].to(dtype, torch.device("cpu"))
+
+
+def test_a_frequency_that_nothing_has_is_refused() -> None:
+    with pytest.raises(BadRequest, match="set features too"):
+        MLP(frequency=3.0)
+    MLP(frequency=3.0, features=2)

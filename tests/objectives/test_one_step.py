@@ -95,12 +95,24 @@ def test_a_row_has_the_same_bits_alone_and_beside_longer_ones(dtype: torch.dtype
         *objective.value_and_gradient(theta),
         *batch.value_and_gradient(theta),
         *objective.errors(theta).values(),
+        objective.gauss_newton(theta),
     ]
     for row, spec in enumerate(specs):
         alone, own = made([spec], fused=True, dtype=dtype)[0], theta[row : row + 1]
         small = alone.minibatch(7, 32)
         parts = [*alone.value_and_gradient(own), *small.value_and_gradient(own), *alone.errors(own).values()]
+        parts.append(alone.gauss_newton(own))
         assert all(torch.equal(a[row], b[0]) for a, b in zip(together, parts, strict=True))
+
+
+def test_rows_that_are_computed_at_once_have_the_values_of_each() -> None:
+    objective, theta = made(planned("pinode", data=(20, 33, 400)), fused=False)
+    each = [*objective.value_and_gradient(theta), *objective.residuals(theta).values()]
+    objective.device = torch.device("cuda")  # where no order of sums is kept; the tensors stay where they are
+    for found, wanted in zip(
+        [*objective.value_and_gradient(theta), *objective.residuals(theta).values()], each, strict=True
+    ):
+        assert torch.allclose(found, wanted, rtol=1e-6, atol=1e-9)
 
 
 def test_batches_go_round_the_samples_in_turn() -> None:

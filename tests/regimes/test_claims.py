@@ -130,6 +130,16 @@ def test_maps_without_common_cells_and_lost_maps_decide_nothing():
         assert all(f.judgement is Judgement.OPEN for f in findings if f.claim.needs), findings
 
 
+def test_one_seed_alone_decides_nothing():
+    whole = runs(boundary=20, least=lambda x: 500)
+    single = whole[whole["seed"] == 0]
+    findings = judged(dict.fromkeys((BASE, "alm", "cl", "ropinn", "nncg"), single), resamples=5)
+    assert all(f.judgement is Judgement.OPEN for f in findings), findings
+    alone = whole[(whole["seed"] == 0) | (whole["x"] != 70)]  # a column of one seed is left out of value and interval
+    beyond = of(found({BASE: alone, "alm": runs(boundary=50).merge(alone[["x", "y", "seed"]])}), "C04", "β")
+    assert np.isinf(beyond.value)
+
+
 def test_claims_are_those_that_were_published():
     published = pd.read_csv("data/published/claims.csv")
     assert {claim.identifier for claim in CLAIMS} == set(published["id"][2:13])

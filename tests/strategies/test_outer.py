@@ -86,6 +86,11 @@ def test_alm_refuses_to_have_points_moved_that_have_multipliers():
         ALM(inner=Hybrid(first=Adam(), then=ALM(inner=LBFGS())))
 
 
+def test_ropinn_refuses_to_move_points_that_are_moved_already():
+    with pytest.raises(BadRequest, match="RoPINN within it moves them too"):
+        RoPINN(inner=Hybrid(first=Adam(), then=RoPINN(inner=LBFGS())))
+
+
 def test_alm_refuses_a_term_that_is_not_there():
     objective = Terms(least_squares(), np.array([1.0]))
     theta = torch.zeros(1, 5, dtype=torch.float64)
