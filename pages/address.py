@@ -1,7 +1,7 @@
 """Every selection is in the address: a link reproduces the view, Back undoes a step, a page finds its view again.
 
-Widgets carry the keys below. ``restore`` comes before a page's widgets, ``keep`` after them (in a fragment, at its
-end).
+Widgets carry the keys below. ``restore`` comes before a page's widgets, ``keep`` after them (in a fragment, near its
+end), and the link to the view after that.
 """
 
 from __future__ import annotations
@@ -143,6 +143,16 @@ def hold(*groups: dict[str, Parameter]) -> None:
         for key, parameter in group.items():
             if key not in st.session_state:
                 st.session_state[key] = kept.get(key, parameter.default)
+
+
+def renew(*keys: str) -> None:
+    """Send the values of these widgets along; comes before widgets within a popover, which the browser draws when that
+    opens.
+
+    A value is sent in the run that set it alone. A widget drawn later would take its own default, and report it.
+    """
+    for key in keys:
+        st.session_state[key] = st.session_state[key]
 
 
 def keep(*groups: dict[str, Parameter]) -> None:

@@ -33,8 +33,8 @@ def view(base: Choice, method: Choice, names: tuple[str, ...]) -> None:
     st.subheader("All strategies")
     among, metric = strategies.pick(compared)
     strategies.show(compared, among, metric)
-    _tools(compared, among, metric)
     address.keep(*GROUPS)
+    _tools(compared, among, metric)
 
 
 def _cell(compared: Comparison) -> None:

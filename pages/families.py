@@ -42,8 +42,8 @@ def view(chosen: list[choice.Choice]) -> None:
         sharpness.show(maps)
     with right:
         carried.show(maps)
-    _tools(maps)
     address.keep(*GROUPS)
+    _tools(maps)
 
 
 def _legend() -> None:

@@ -44,8 +44,8 @@ def view(chosen: Choice) -> None:
         with column:
             _panel(chosen, cells, metric, title, lines)
     _cell(chosen, cells)
-    _tools(chosen, cells)
     address.keep(address.MAP, address.CELL, address.THRESHOLDS, address.DISPLAY)
+    _tools(chosen, cells)
 
 
 def _legend(chosen: Choice, cells: pd.DataFrame, footing: regimes.Footing) -> None:
@@ -66,6 +66,7 @@ _LOW = "Low means at or below the threshold."
 
 
 def _display(chosen: Choice) -> None:
+    address.renew(*address.DISPLAY)
     with st.popover("Display", icon=":material/tune:"):
         st.toggle("Logarithmic colours", key="log", help="Colours follow the logarithm of the metric.")
         st.selectbox(

@@ -71,6 +71,7 @@ def _number(rule: str, side: str, words: str) -> float:
 
 def _more(name: MapName | None) -> None:
     presets = _presets(name)
+    address.renew("low", "high")
     with st.popover("Presets", help="Thresholds of the paper, and the percentiles that the range spans."):
         for words, values in presets.items():
             st.button(words, on_click=_set, args=(values,), type="tertiary")

@@ -35,6 +35,6 @@ def csv(table: Table) -> Callable[[], bytes]:
 
 
 def link() -> None:
-    """The address of the view, to copy."""
+    """The address of the view, to copy; comes after ``address.keep``, which writes it."""
     with st.popover("Link to this view", icon=":material/link:", help="Every selection is in the address."):
         st.code(address.link(), language=None, wrap_lines=True)

@@ -56,6 +56,25 @@ def test_a_moved_threshold_repaints_both_panels_and_the_address_keeps_it(small, 
     assert watched.page.evaluate(bench_page.SIGNATURES, bench_page.PANELS) == moved
 
 
+def test_what_opens_late_shows_what_holds_and_the_link_is_that_of_the_view(small, watched):
+    """Widgets within a popover are drawn when it opens, long after their values were set."""
+    page = watched.page
+    bench_page.open_map(watched, f"{small.url}/?source=published&marks=outline&log=1")
+    bench_page.move_threshold(watched)
+    page.get_by_role("button", name="Presets").click()
+    for label, value in (("Range from percentile", "5"), ("to percentile", "95")):
+        expect(page.get_by_role("spinbutton", name=label)).to_have_value(value)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Display").click()
+    expect(page.get_by_role("switch", name="Logarithmic colours")).to_be_checked()
+    page.keyboard.press("Escape")
+    bench_page.move_threshold(watched)
+    expect(page).to_have_url(re.compile("f_train=0.32.*log=1.*marks=outline"))
+    assert "low=" not in page.url and "high=" not in page.url
+    page.get_by_role("button", name="Link to this view").click()
+    expect(page.locator("code").filter(visible=True)).to_have_text(page.url.replace("/?", "?"))
+
+
 def test_a_client_that_draws_nothing_is_sent_both_panels_at_every_move(small):
     moves = reader.threshold_moves(small.url, "source=published", rounds=2)
     assert len(moves) == 2 and all(0 < milliseconds < bench_page.PATIENCE for milliseconds in moves)
