@@ -38,7 +38,8 @@ class Regimes(Command):
         return head | found
 
     def text(self, result: Any) -> str:
-        limits = ", ".join(f"{metric} {value:.4g}" for metric, value in result["thresholds"].items() if value)
+        given = {metric: value for metric, value in result["thresholds"].items() if value is not None}
+        limits = ", ".join(f"{metric} {value:.4g}" for metric, value in given.items())
         shares = ", ".join(f"{label} {share:.0%}" for label, share in result["shares"].items() if share is not None)
         cells = table(result["cells"], ("x", "y", "train", "test", "seeds", "label"))
         head = f"{result['map']} ({result['source']})\nthresholds: {limits}. {result['thresholds_note']}".rstrip()

@@ -23,13 +23,17 @@ AS_BAD_AS_ZERO = 0.9
 _TRIVIAL = (
     "No cell has a test error clearly below 1, that of predicting zero: the labels compare cells with each other only."
 )
+_LENIENT = (
+    "The test threshold lies above 1, the error of predicting zero: a low test error is low beside the others only."
+)
 
 
 @dataclass(frozen=True)
 class Footing:
     """Thresholds to label a map with, the share in [0, 1] of its planned cells that have a value, and a note.
 
-    The note says when the map is not full and when nothing was learned anywhere on it, else it is empty.
+    The note says when the map is not full, and when nothing was learned anywhere on it or where errors count as low,
+    else it is empty.
     """
 
     thresholds: Thresholds
@@ -51,7 +55,13 @@ def footing(
     ``published`` is the published map, if there is one: then the rule reads its values.
     """
     found = _footing(grid, thresholds or Thresholds(), list(xs), list(ys), published)
-    return replace(found, note=f"{found.note} {_TRIVIAL}".strip()) if nothing_learned(grid) else found
+    more = _TRIVIAL if nothing_learned(grid) else _LENIENT if _lenient(grid, found.thresholds) else ""
+    return replace(found, note=f"{found.note} {more}".strip())
+
+
+def _lenient(grid: pd.DataFrame, thresholds: Thresholds) -> bool:
+    """Whether a test error counts as low that is worse than that of predicting zero."""
+    return "test_error" in grid and thresholds.of(grid)[1] > 1
 
 
 def nothing_learned(grid: pd.DataFrame) -> bool:

@@ -64,3 +64,9 @@ def test_a_map_on_which_nothing_was_learned_says_so_whether_full_or_not():
     assert "No cell" in footing(a_little, **PLAN).note
     assert "No cell" not in footing(failed.assign(test_error=[1.0, 0.5, 1.0, 1.0]), **PLAN).note
     assert "No cell" not in footing(cells(0, 0, 0, 0), **PLAN).note
+
+
+def test_a_threshold_by_which_worse_than_zero_counts_as_low_says_so():
+    errors = pd.DataFrame({"x": [1.0, 2.0, 3.0], "y": 1.0, "train_loss": 0.1, "test_error": [0.5, 1.5, 9.0]})
+    assert "above 1, the error of predicting zero" in footing(errors).note
+    assert not footing(errors.assign(test_error=[0.1, 0.2, 1.0])).note
