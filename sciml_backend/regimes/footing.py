@@ -32,7 +32,7 @@ _LENIENT = (
 class Footing:
     """Thresholds to label a map with, the share in [0, 1] of its planned cells that have a value, and a note.
 
-    The note says when the map is not full, and when nothing was learned anywhere on it or where errors count as low,
+    The note says when the map is not full, and when nothing was learned anywhere on it or errors above 1 count as low;
     else it is empty.
     """
 
